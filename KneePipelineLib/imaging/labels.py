@@ -1,0 +1,114 @@
+"""The label sets: which number means which structure, in which colour, under which standard code.
+
+Two integer schemes exist. *Canonical* is ours and that of every file we write (design, section 7). *Native* is the
+order in which the published networks answer. Reading one as the other paints every bone as cartilage, so the remap is
+explicit and refuses what it does not know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import SegmentationError
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One labelled structure: canonical value, short name (as in file columns), title, sRGB colour and code.
+
+    ``code`` is (coding scheme designator, value, meaning) of DICOM PS3.16, SNOMED CT throughout; ``modifier`` is the
+    laterality-like qualifier (medial, lateral) in the same form, or None.
+    """
+
+    value: int
+    name: str
+    title: str
+    color: tuple[int, int, int]
+    code: tuple[str, str, str]
+    modifier: tuple[str, str, str] | None = None
+
+
+_MEDIAL = ("SCT", "255561001", "Medial")
+_LATERAL = ("SCT", "49370004", "Lateral")
+_CARTILAGE = ("SCT", "61496007", "Articular cartilage")
+_MENISCUS = ("SCT", "38033009", "Meniscus of knee")
+
+BACKGROUND, FEMUR, TIBIA, PATELLA = 0, 1, 2, 3
+FEMORAL_CARTILAGE, MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE, PATELLAR_CARTILAGE = 4, 5, 6, 7
+MEDIAL_MENISCUS, LATERAL_MENISCUS, FIBULA = 8, 9, 10
+ANTERIOR_FEMORAL, MEDIAL_WEIGHT_BEARING, LATERAL_WEIGHT_BEARING = 11, 12, 13
+MEDIAL_POSTERIOR, LATERAL_POSTERIOR = 14, 15
+DEEP_OFFSET, SUPERFICIAL_OFFSET = 100, 200
+
+STRUCTURES = (
+    Structure(FEMUR, "femur", "Femur", (241, 214, 145), ("SCT", "71341001", "Femur")),
+    Structure(TIBIA, "tibia", "Tibia", (220, 190, 125), ("SCT", "12611008", "Tibia")),
+    Structure(PATELLA, "patella", "Patella", (200, 170, 110), ("SCT", "64234005", "Patella")),
+    Structure(FEMORAL_CARTILAGE, "fem_cart", "Femoral cartilage", (65, 145, 220), _CARTILAGE),
+    Structure(MEDIAL_TIBIAL_CARTILAGE, "med_tib_cart", "Medial tibial cartilage", (60, 180, 110), _CARTILAGE, _MEDIAL),
+    Structure(
+        LATERAL_TIBIAL_CARTILAGE, "lat_tib_cart", "Lateral tibial cartilage", (150, 205, 90), _CARTILAGE, _LATERAL
+    ),
+    Structure(PATELLAR_CARTILAGE, "pat_cart", "Patellar cartilage", (160, 110, 205), _CARTILAGE),
+    Structure(MEDIAL_MENISCUS, "med_meniscus", "Medial meniscus", (225, 120, 60), _MENISCUS, _MEDIAL),
+    Structure(LATERAL_MENISCUS, "lat_meniscus", "Lateral meniscus", (220, 80, 90), _MENISCUS, _LATERAL),
+    Structure(FIBULA, "fibula", "Fibula", (180, 155, 105), ("SCT", "87342007", "Fibula")),
+)
+
+SUBREGIONS = (
+    Structure(ANTERIOR_FEMORAL, "ant_fem_cart", "Anterior femoral cartilage", (70, 130, 180), _CARTILAGE),
+    Structure(MEDIAL_WEIGHT_BEARING, "med_wb_fem_cart", "Medial weight-bearing femoral cartilage", (46, 160, 130),
+              _CARTILAGE, _MEDIAL),
+    Structure(LATERAL_WEIGHT_BEARING, "lat_wb_fem_cart", "Lateral weight-bearing femoral cartilage", (170, 200, 80),
+              _CARTILAGE, _LATERAL),
+    Structure(MEDIAL_POSTERIOR, "med_post_fem_cart", "Medial posterior femoral cartilage", (235, 170, 60),
+              _CARTILAGE, _MEDIAL),
+    Structure(LATERAL_POSTERIOR, "lat_post_fem_cart", "Lateral posterior femoral cartilage", (205, 95, 85),
+              _CARTILAGE, _LATERAL),
+)
+
+BY_VALUE = {s.value: s for s in STRUCTURES + SUBREGIONS}
+BY_NAME = {s.name: s for s in STRUCTURES + SUBREGIONS}
+
+BONES = (FEMUR, TIBIA, PATELLA)
+CARTILAGES = (FEMORAL_CARTILAGE, MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE, PATELLAR_CARTILAGE)
+BONE_CARTILAGES = {
+    FEMUR: (FEMORAL_CARTILAGE,),
+    TIBIA: (MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE),
+    PATELLA: (PATELLAR_CARTILAGE,),
+}
+"""Which cartilages grow on which bone, in the order that mesh file names count them."""
+
+REGIONS = (
+    "fem_cart", "ant_fem_cart", "med_wb_fem_cart", "lat_wb_fem_cart", "med_post_fem_cart", "lat_post_fem_cart",
+    "med_tib_cart", "lat_tib_cart", "pat_cart",
+)
+"""The regions of every table, in its order."""
+
+NATIVE_TO_CANONICAL = {1: 7, 2: 4, 3: 5, 4: 6, 5: 8, 6: 9, 7: 1, 8: 2, 9: 3}
+"""The published networks' order: patellar, femoral, medial, lateral tibial c., menisci, femur, tibia, patella."""
+
+
+def remap_labels(array: np.ndarray, mapping: dict[int, int]) -> np.ndarray:
+    """Replace label values by a table, as uint8, shape unchanged; 0 stays 0.
+
+    Raises
+    ------
+    SegmentationError
+        If a label present in the array has no entry: a structure is never dropped silently.
+    """
+    present = np.unique(array)
+    unknown = [int(v) for v in present if int(v) not in mapping and int(v) != 0]
+    if unknown:
+        raise SegmentationError(
+            f"The label map holds values {unknown} for which the label scheme has no structure.",
+            "Give --label-scheme the scheme of this file, or a JSON file that maps every value.",
+            unknown=unknown,
+        )
+    low = int(present.min())
+    table = np.zeros(int(present.max()) - low + 1, dtype=np.uint8)
+    for value in present:
+        table[int(value) - low] = mapping.get(int(value), 0)
+    return table[array.astype(np.int64, copy=False) - low]
