@@ -1,0 +1,179 @@
+"""What the morphometry room hands out: surfaces with thickness, regional measures, the anatomical frame.
+
+Everything is plain arrays in LPS millimetres, so that a stage can write it to disk and the next one read it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..imaging.volume import Volume
+
+MEASURES = (
+    "mm_mean", "mm_std", "mm_median", "VC_mm3", "tAB_mm2", "cAB_mm2", "dAB_mm2", "dAB_percent", "ThC_tAB_mm",
+    "ThC_cAB_mm",
+)
+"""The measures of every region, as the column suffixes of the tables name them (`<region>_<measure>`).
+
+``mm_*`` follow pyMSKT (vertices whose ray meets the cartilage surface exactly twice; vertex-weighted); the others are
+the nomenclature of Eckstein et al., Osteoarthritis Cartilage 2006;14:974-983: cartilage volume, total, covered and
+denuded area of subchondral bone, mean thickness over total (denuded = 0) and over covered area, area-weighted.
+"""
+
+MENISCUS_MEASURES = ("volume_mm3", "extrusion_mm", "coverage_percent")
+"""The measures of each meniscus: its volume, how far its outer edge lies beyond the edge of the tibial cartilage, and
+the percentage of the tibial cartilage's area that lies under it."""
+
+WARNINGS = {
+    "PATELLA_MISSING": "no patella in the label map",
+    "CARTILAGE_MISSING": "a bone without any cartilage label",
+    "MENISCUS_MISSING": "a meniscus is not in the label map",
+    "TIBIAL_SIDES_SWAPPED": "tibial cartilage voxels lay on the wrong side of the mid-line and were relabelled",
+    "SIDE_CONTRADICTED": "the side asked for is not the one the tibial cartilages show",
+    "SEVERAL_COMPONENTS": "a bone came in several pieces; the largest was measured",
+    "SHORT_SHAFT": "less bone in view than the crop rule keeps",
+    "SUBREGIONS_UNAVAILABLE": "the femoral cartilage could not be divided into subregions",
+}
+"""Codes of the warnings this room gives and what each means."""
+
+
+@dataclass(frozen=True)
+class MorphometryOptions:
+    """How to measure; the defaults are those the field's reference implementation is driven with.
+
+    Attributes
+    ----------
+    bone_variance_mm2, cartilage_variance_mm2 : float
+        Variance of the Gaussian that smooths the binary label before the 0.5 iso-surface is taken.
+    vertices : dict
+        Vertices of each bone's surface after decimation.
+    crop_fraction : dict
+        Height of bone kept from its joint end, as a fraction of its medial-lateral width; None keeps all.
+    ray_inside_mm, ray_outside_mm : float
+        Where the ray along a vertex's normal begins (inside the bone) and ends (outside).
+    closing_mm : float
+        Radius of the geodesic closing that decides which uncovered bone counts as denuded.
+    """
+
+    bone_variance_mm2: float = 0.5
+    cartilage_variance_mm2: float = 0.3125
+    vertices: dict = field(default_factory=lambda: {"femur": 20_000, "tibia": 20_000, "patella": 10_000})
+    crop_fraction: dict = field(default_factory=lambda: {"femur": 0.8, "tibia": 0.8, "patella": None})
+    ray_inside_mm: float = 2.5
+    ray_outside_mm: float = 10.0
+    closing_mm: float = 12.0
+
+
+@dataclass(frozen=True, eq=False)
+class AnatomicalFrame:
+    """Axes found from the bones themselves.
+
+    Attributes
+    ----------
+    origin : (3,) float64
+        LPS mm; a point between the femoral condyles.
+    axes : (3, 3) float64
+        Rows are unit vectors in LPS, right-handed: towards the patient's left, towards posterior, towards superior.
+    side : str
+        ``right`` or ``left``; the medial direction is +axes[0] in a right knee and -axes[0] in a left one.
+    """
+
+    origin: np.ndarray
+    axes: np.ndarray
+    side: str
+
+    @property
+    def medial(self) -> np.ndarray:
+        """Unit vector towards the medial side, LPS."""
+        return self.axes[0] if self.side == "right" else -self.axes[0]
+
+    def to_frame(self, points: np.ndarray) -> np.ndarray:
+        """(n, 3) LPS mm to (left, posterior, superior) mm in this frame."""
+        return (np.asarray(points, dtype=np.float64) - self.origin) @ self.axes.T
+
+    def to_dict(self) -> dict:
+        """JSON-serialisable form."""
+        return {"origin": np.asarray(self.origin).tolist(), "axes": np.asarray(self.axes).tolist(), "side": self.side}
+
+
+@dataclass(frozen=True, eq=False)
+class BoneSurface:
+    """One bone's surface and, once measured, the cartilage on it.
+
+    Attributes
+    ----------
+    bone : str
+        ``femur``, ``tibia`` or ``patella``.
+    points : (n, 3) float32
+        Vertices, LPS mm.
+    triangles : (m, 3) int32
+        Vertex indices, counter-clockwise seen from outside.
+    normals : (n, 3) float32
+        Outward unit normals.
+    vertex_area_mm2 : (n,) float32
+        Area each vertex stands for (a third of its triangles); sums to the surface's area.
+    thickness_mm : (n,) float32
+        Cartilage along the normal, all pieces summed; NaN where there is none. Before measuring: all NaN.
+    field_thickness_mm : (n,) float32
+        The same by pyMSKT's rule: 0 unless the ray meets the cartilage surface exactly twice.
+    region : (n,) uint8
+        Canonical label of the region (11-15 on the femur, 5, 6, 7) found along the ray; 0 where none.
+    field_region : (n,) uint8
+        The region by pyMSKT's rule, 0 where ``field_thickness_mm`` is 0.
+    total_region : (n,) uint8
+        ``region`` extended over the denuded bone it encloses: the total area tAB. Where it is set and
+        ``thickness_mm`` is NaN, the bone is denuded.
+    """
+
+    bone: str
+    points: np.ndarray
+    triangles: np.ndarray
+    normals: np.ndarray
+    vertex_area_mm2: np.ndarray
+    thickness_mm: np.ndarray
+    field_thickness_mm: np.ndarray
+    region: np.ndarray
+    field_region: np.ndarray
+    total_region: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class KneeMorphometry:
+    """Everything measured on one knee.
+
+    Attributes
+    ----------
+    side : str
+        ``right`` or ``left``.
+    labels, subregions, depth : Volume
+        Canonical labels (uint8); the same with 11-15 in place of 4; cartilage as subregion + 100 (deep half) or
+        + 200 (superficial half), 0 elsewhere. All on the grid that was handed in.
+    surfaces : dict
+        ``femur``, ``tibia`` and, when there is one, ``patella`` -> BoneSurface.
+    raw_femur : (points, triangles) or None
+        Dense femur surface, cropped, before decimation; float32 (n, 3) LPS mm and int32 (m, 3).
+    cartilage_surfaces : dict
+        (bone, i) -> (points, triangles), i counting BONE_CARTILAGES[bone] from 0; absent cartilages are left out.
+    regions : dict
+        region (`imaging.labels.REGIONS`; those of a missing bone are left out) -> measure (`MEASURES`) -> float; NaN
+        where a mean has nothing to average.
+    menisci : dict
+        ``med_meniscus`` and ``lat_meniscus``, those present -> measure (`MENISCUS_MEASURES`) -> float.
+    warnings : list of (code, sentence)
+        See `WARNINGS`.
+    frame : AnatomicalFrame
+    """
+
+    side: str
+    labels: Volume
+    subregions: Volume
+    depth: Volume
+    surfaces: dict[str, BoneSurface]
+    raw_femur: tuple[np.ndarray, np.ndarray] | None
+    cartilage_surfaces: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
+    regions: dict[str, dict[str, float]]
+    menisci: dict[str, dict[str, float]]
+    warnings: list[tuple[str, str]]
+    frame: AnatomicalFrame
