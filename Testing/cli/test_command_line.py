@@ -1,0 +1,63 @@
+"""The command line as a person meets it before anything heavy is installed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from KneePipelineLib.cli import build_parser
+
+HEAVY = ("numpy", "torch", "SimpleITK", "vtk", "vtkmodules", "scipy", "pydicom", "matplotlib", "skimage", "keras",
+         "nnunetv2", "huggingface_hub", "point_cloud_utils", "nibabel", "h5py")
+
+BLOCKER = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {HEAVY!r}:
+            raise ImportError('heavy import: ' + name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_python(repository: Path, code: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", BLOCKER + code], cwd=repository, text=True, capture_output=True,
+                          env={**os.environ, **environment}, timeout=60)
+
+
+@pytest.mark.parametrize("command", ["", "demo", "setup", "run", "models", "doctor"])
+def test_help_needs_nothing_but_the_standard_library(repository: Path, command: str) -> None:
+    arguments = [command, "--help"] if command else ["--help"]
+    done = run_python(repository, f"from KneePipelineLib.cli import main; main({arguments!r})")
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_the_blocker_of_heavy_imports_blocks(repository: Path) -> None:
+    assert "heavy import" in run_python(repository, "import numpy").stderr
+
+
+def test_later_commands_are_absent_not_stubs() -> None:
+    text = build_parser().format_help()
+    assert "batch" not in text
+    assert "compare" not in text
+
+
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["run"], ["run", "in"], ["run", "in", "out", "--side", "up"]])
+def test_wrong_usage_exits_2(repository: Path, arguments: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "KneePipelineLib", *arguments], cwd=repository, text=True,
+                          capture_output=True, timeout=60)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+def test_the_readme_shows_the_two_commands_first(repository: Path) -> None:
+    blocks = re.findall(r"```\w*\n(.*?)```", (repository / "README.md").read_text(encoding="utf-8"), re.S)
+    first = blocks[0]
+    assert "python3 -m KneePipelineLib demo" in first
+    assert "python3 -m KneePipelineLib test" in first
