@@ -1,0 +1,101 @@
+"""Unpacking a zip archive that nobody vouches for.
+
+Nothing is written outside the target, links and encrypted members are refused, and both the sizes an archive declares
+and the bytes that really come out of it are held against the limits.
+"""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from ..errors import InputTooLargeError, InvalidFormatError
+from .limits import GIB, MIB, Limits
+
+_CHUNK = MIB
+_RATIO_MATTERS_FROM = 256 * MIB
+
+
+def unpack_zip(path: Path, target: Path, limits: Limits) -> None:
+    """Unpack the zip archive ``path`` into the existing, empty folder ``target``.
+
+    Raises
+    ------
+    InvalidFormatError
+        Damaged, encrypted, holding links or paths that lead outside the archive.
+    InputTooLargeError
+        More files or bytes than the limits allow, or a suspicious compression ratio.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir() and not _is_litter(m.filename)]
+            _check_members(members, limits)
+            budget = limits.max_unpacked_bytes
+            for member in members:
+                budget -= _unpack_one(archive, member, target, min(budget, limits.max_file_bytes))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
+        raise InvalidFormatError("The zip archive is damaged or cut short.", "Copy or export it again.",
+                                 cause=type(error).__name__) from None
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InvalidFormatError("The zip archive cannot be unpacked here.",
+                                 "Unpack it yourself and give the folder; look at the free disk space.",
+                                 cause=type(error).__name__) from None
+
+
+def _is_litter(name: str) -> bool:
+    """The files that operating systems add by themselves."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return bool(parts) and ("__MACOSX" in parts or parts[-1] in {".DS_Store", "Thumbs.db", "desktop.ini"})
+
+
+def _check_members(members: list[zipfile.ZipInfo], limits: Limits) -> None:
+    limits.check_files(len(members))
+    for member in members:
+        if member.flag_bits & 0x1:
+            raise InvalidFormatError("The zip archive is encrypted.",
+                                     "Unpack it with its password and give the folder.")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise InvalidFormatError("The zip archive holds a symbolic link.",
+                                     "Unpack it and give the folder of images.")
+        if _leads_outside(member.filename):
+            raise InvalidFormatError("The zip archive holds a file whose path leads outside of it.",
+                                     "Do not trust this archive; export the images again.")
+        limits.check_file_bytes(member.file_size)
+    unpacked = sum(m.file_size for m in members)
+    packed = sum(m.compress_size for m in members)
+    if unpacked > limits.max_unpacked_bytes:
+        raise InputTooLargeError(
+            f"The zip archive unpacks to {unpacked / GIB:.1f} GiB, more than the "
+            f"{limits.max_unpacked_bytes / GIB:.1f} GiB that are read.",
+            "Give the series of one knee.", unpacked_bytes=unpacked)
+    if unpacked > _RATIO_MATTERS_FROM and unpacked > limits.max_zip_ratio * max(packed, 1):
+        raise InputTooLargeError(
+            f"The zip archive would grow {unpacked / max(packed, 1):.0f} times when unpacked, which no image does.",
+            "Do not trust this archive; export the images again.", unpacked_bytes=unpacked, packed_bytes=packed)
+
+
+def _leads_outside(name: str) -> bool:
+    """Absolute, with a drive letter, with ``..``, or with a NUL, in either operating system's notation."""
+    slashed = name.replace("\\", "/")
+    parts = slashed.split("/")
+    return not slashed or slashed.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in slashed
+
+
+def _unpack_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: int) -> int:
+    """Write one member and return its bytes; never believes the declared size."""
+    destination = target.joinpath(*[p for p in member.filename.replace("\\", "/").split("/") if p not in ("", ".")])
+    if not destination.resolve().is_relative_to(target.resolve()):  # belt and braces: names were checked already
+        raise InvalidFormatError("The zip archive holds a file whose path leads outside of it.",
+                                 "Do not trust this archive; export the images again.")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with archive.open(member) as source, open(destination, "xb") as sink:
+        while chunk := source.read(_CHUNK):
+            written += len(chunk)
+            if written > budget:
+                raise InputTooLargeError("The zip archive unpacks to more bytes than the limit allows.",
+                                         "Give the series of one knee.", max_bytes=budget)
+            sink.write(chunk)
+    return written

@@ -1,0 +1,66 @@
+"""Whether a volume can be a knee at all: the VALIDATION state's look at size, spacing and values.
+
+The bounds are those of knee MRI with room on both sides. Spacing: clinical and research protocols lie between 0.2 mm
+(in-plane, 7 T) and 5 mm (thick 2-D slices). Field of view: the joint itself is about 80 to 100 mm wide and a scan
+shows 120 to 200 mm of leg in plane, over 60 to 150 mm of slices; long-leg and both-knees views reach 400 mm, and a
+T2 slab that covers one compartment only may be 30 mm thin.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InvalidFormatError
+from .reading import check_values
+from .volume import Volume
+
+SPACING_MM = (0.1, 6.0)
+PLANE_MM = (60.0, 400.0)
+DEPTH_MM = (20.0, 400.0)
+USUAL_PLANE_MM = (100.0, 260.0)
+USUAL_DEPTH_MM = (50.0, 260.0)
+MIN_VOXELS = 8
+_MAX_ANISOTROPY = 20.0
+
+
+def check_plausible_knee(volume: Volume) -> list[tuple[str, str]]:
+    """Raise if the volume cannot be a knee MRI; otherwise return what is unusual as (code, sentence) pairs.
+
+    Raises
+    ------
+    InvalidFormatError
+        NaN or infinite voxels, a constant image, fewer than 8 voxels along an axis, spacing outside 0.1 to 6 mm, a
+        field of view outside 60 to 400 mm along the two longer axes or 20 to 400 mm along the shortest.
+    """
+    check_values(volume.array)
+    size, spacing = volume.size, volume.spacing
+    extent = np.sort(np.array(size) * spacing)
+    text = " x ".join(f"{e:.0f}" for e in np.array(size) * spacing)
+    if min(size) < MIN_VOXELS:
+        raise InvalidFormatError(f"The image has only {min(size)} voxels along one axis.",
+                                 "Give a 3-D volume of the knee.", size=list(size))
+    if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
+        raise InvalidFormatError(
+            f"The voxel spacing of {' x '.join(f'{s:g}' for s in spacing)} mm is not that of a knee MRI.",
+            f"Spacings between {SPACING_MM[0]} and {SPACING_MM[1]} mm are expected; the header may be in a wrong unit.",
+            spacing_mm=spacing.tolist())
+    if not (_within(extent[0], DEPTH_MM) and _within(extent[1], PLANE_MM) and _within(extent[2], PLANE_MM)):
+        raise InvalidFormatError(f"The field of view of {text} mm is not that of a knee MRI.",
+                                 "Give a volume that shows one knee.", extent_mm=extent.tolist())
+    warnings = []
+    if not (_within(extent[0], USUAL_DEPTH_MM) and all(_within(e, USUAL_PLANE_MM) for e in extent[1:])):
+        warnings.append(("UNUSUAL_FIELD_OF_VIEW", f"The field of view of {text} mm is unusual for one knee."))
+    if spacing.max() / spacing.min() > _MAX_ANISOTROPY:
+        warnings.append(("VERY_ANISOTROPIC", f"The slices are {spacing.max() / spacing.min():.0f} times as thick as "
+                         "the pixels are wide; measurements across slices will be coarse."))
+    common = np.count_nonzero(volume.array == volume.array.flat[0]) / volume.array.size
+    if common > 0.95:
+        warnings.append(("MOSTLY_EMPTY", f"{100 * common:.0f} % of the voxels have one and the same value."))
+    modality = volume.meta.get("modality")
+    if modality and modality != "MR":
+        warnings.append(("NOT_MR", f"The image's modality is {modality}, not MR."))
+    return warnings
+
+
+def _within(value: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] <= value <= bounds[1]

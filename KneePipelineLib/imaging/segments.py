@@ -1,0 +1,96 @@
+"""Segmentation files of 3D Slicer (.seg.nrrd): which value means what, and layers merged into one label map.
+
+Slicer stores each segment's name, label value, layer and terminology in the NRRD header (``Segment0_Name`` and so on);
+segments that overlap lie in different layers, stored as the components of the image.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ..errors import InvalidFormatError
+
+_INDEX = re.compile(r"^Segment(\d+)_ID$")
+_TERMINOLOGY = "TerminologyEntry:"
+
+
+def segments_of(header: dict[str, str]) -> list[dict]:
+    """The segments that a .seg.nrrd header describes, in its order; empty for any other NRRD.
+
+    Returns
+    -------
+    list of dict
+        ``name`` (str), ``value`` (int, as stored in its layer), ``layer`` (int), ``terminology``: None or a dict with
+        ``category``, ``type``, ``modifier``, each None or (scheme, code, meaning).
+    """
+    numbers = sorted(int(m.group(1)) for key in header if (m := _INDEX.match(key)))
+    segments = []
+    for n in numbers:
+        try:
+            value = int(header.get(f"Segment{n}_LabelValue", n + 1))
+            layer = int(header.get(f"Segment{n}_Layer", 0))
+        except ValueError:
+            raise InvalidFormatError("The segmentation file's header does not say which value a segment has.",
+                                     "Save the segmentation again.") from None
+        segments.append({
+            "name": header.get(f"Segment{n}_Name", f"Segment_{n + 1}"),
+            "value": value,
+            "layer": layer,
+            "terminology": parse_terminology(header.get(f"Segment{n}_Tags", "")),
+        })
+    return segments
+
+
+def parse_terminology(tags: str) -> dict | None:
+    """The terminology entry in a segment's ``Tags`` field, or None.
+
+    The field reads ``TerminologyEntry:context~category~type~type modifier~anatomic context~region~region modifier``,
+    further tags following after ``|``, where category and so on are ``scheme^code^meaning``.
+    """
+    for tag in tags.split("|"):
+        if tag.strip().startswith(_TERMINOLOGY):
+            parts = tag.strip()[len(_TERMINOLOGY):].split("~")
+            names = ("category", "type", "modifier")
+            codes = {name: _code(part) for name, part in zip(names, parts[1:4], strict=False)}
+            return {name: codes.get(name) for name in names}
+    return None
+
+
+def _code(text: str) -> tuple[str, str, str] | None:
+    parts = [p.strip() for p in text.split("^")]
+    return (parts[0], parts[1], parts[2]) if len(parts) >= 3 and parts[1] else None
+
+
+def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.ndarray, list[dict], int]:
+    """One label map of several layers.
+
+    Where segments overlap, the later one in the list wins. Values are kept if no two segments share one, otherwise the
+    segments are numbered from 1 in their order.
+
+    Returns
+    -------
+    array : numpy.ndarray
+        The merged labels, (z, y, x), uint8 or uint16.
+    segments : list of dict
+        ``name``, ``value`` (now valid in the merged map), ``terminology``.
+    overlap : int
+        Voxels that belonged to more than one segment.
+    """
+    values = [s["value"] for s in segments]
+    unique = len(set(values)) == len(values) and min(values, default=1) > 0
+    numbered = values if unique else list(range(1, len(segments) + 1))
+    kind = np.uint8 if max(numbered, default=0) < 256 else np.uint16
+    merged = np.zeros(layers[0].shape, dtype=kind)
+    overlap = 0
+    for segment, value in zip(segments, numbered, strict=True):
+        if not 0 <= segment["layer"] < len(layers):
+            raise InvalidFormatError("The segmentation file's header names a layer that the file does not have.",
+                                     "Save the segmentation again.")
+        inside = layers[segment["layer"]] == segment["value"]
+        overlap += int(np.count_nonzero(merged[inside]))
+        merged[inside] = value
+    kept = [{"name": s["name"], "value": v, "terminology": s["terminology"]}
+            for s, v in zip(segments, numbered, strict=True)]
+    return merged, kept, overlap
