@@ -1,0 +1,95 @@
+"""What the hub's refusals mean for a person: each status as one typed error with one way out.
+
+The hub tells gated, missing and forbidden apart by the header ``X-Error-Code`` (huggingface_hub turns it into types),
+not reliably by the status: a gated repository answers 401 without and 403 with a token, a missing one 401 to strangers.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from .entries import Model
+from .failures import (
+    DownloadError,
+    GatedAccessError,
+    HubServerError,
+    HubUnreachableError,
+    NotOnHubError,
+    OfflineError,
+    ProxyFailedError,
+    TokenRefusedError,
+    TransferStalledError,
+)
+
+TOKEN_HOW = "Make a token with read access in your account's settings there, then set HF_TOKEN or run `hf auth login`"
+
+
+def explain(error: Exception, model: Model, host: str, *, has_token: bool, http: ModuleType) -> DownloadError | None:
+    """The typed error for whatever huggingface_hub or its HTTP library raised; None for anything else."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return OfflineError(f"{model.name} cannot be downloaded, because huggingface_hub is set offline.",
+                            "Unset HF_HUB_OFFLINE.")
+    if isinstance(error, errors.GatedRepoError):
+        return _gated(model, has_token)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return _by_status(status, error, model, host, has_token)
+    if isinstance(error, http.ProxyError):
+        return ProxyFailedError(f"{model.name} was not downloaded: the proxy refused the connection to {host}.",
+                                "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
+    if isinstance(error, http.TimeoutException | http.RemoteProtocolError | http.ReadError):
+        return TransferStalledError(
+            f"The download of {model.name} from {host} stood still or was cut too often.",
+            "Run the same command again later: it continues where it stopped.")
+    if isinstance(error, http.HTTPError):
+        return explain_unreachable(model, host, "no connection")
+    if isinstance(error, errors.FileMetadataError) or (isinstance(error, ValueError) and "json" in repr(error).lower()):
+        return explain_unreachable(model, host, "its answer is not that of a hub")
+    return None
+
+
+def explain_unreachable(model: Model, host: str, why: str) -> HubUnreachableError:
+    """No usable answer from the host."""
+    return HubUnreachableError(
+        f"{model.name} was not downloaded: {host} cannot be used ({why}).",
+        "Check the network, the proxy and HF_ENDPOINT, or import the files: "
+        f"python3 -m KneePipelineLib models import {model.name} PATH")
+
+
+def _gated(model: Model, has_token: bool) -> GatedAccessError:
+    if has_token:
+        return GatedAccessError(
+            f"{model.name} is gated and your account has not been granted access.",
+            f"Visit {model.page}, accept its terms with the account of your token, then try again.", page=model.page)
+    return GatedAccessError(f"{model.name} is gated: its authors ask you to log in and to accept their terms.",
+                            f"Visit {model.page} and accept them. {TOKEN_HOW}.", page=model.page)
+
+
+def _by_status(status: int, error: Exception, model: Model, host: str, has_token: bool) -> DownloadError:
+    from huggingface_hub import errors
+
+    if status in (401, 403):
+        if model.gated and not has_token:
+            return _gated(model, has_token)
+        if has_token:
+            return TokenRefusedError(f"{host} refused your access token for {model.name} ({status}).",
+                                     f"It may be wrong, expired or without read access. {TOKEN_HOW}.", status=status)
+        return TokenRefusedError(f"{host} asks for a login before it gives {model.name} ({status}).",
+                                 f"{TOKEN_HOW}; see {model.page}.", status=status)
+    if status == 404:
+        what = ("the revision" if isinstance(error, errors.RevisionNotFoundError) else
+                "a file" if isinstance(error, errors.EntryNotFoundError) else "the repository")
+        return NotOnHubError(f"{model.name} was not downloaded: {what} is not at {host} (404).",
+                             f"See {model.page}; it may have been moved or withdrawn.", status=status)
+    if status == 429:
+        return HubServerError(f"{host} refused {model.name} because of too many requests (429).",
+                              "Try again in an hour, or log in with a token.", status=status)
+    if status >= 500 or status == 408:
+        return HubServerError(f"{host} failed again and again while {model.name} was fetched ({status}).",
+                              "Run the same command again later: it continues where it stopped.", status=status)
+    if status == 407:
+        return ProxyFailedError(f"{model.name} was not downloaded: the proxy asks for a login (407).",
+                                "Put user and password into HTTPS_PROXY.", status=status)
+    return DownloadError(f"{host} refused {model.name} with status {status}.", f"See {model.page}.", status=status)
