@@ -1,0 +1,107 @@
+"""What the numbers are called, in which unit they are, how they are defined, and how much a warning weighs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..imaging.labels import BY_NAME
+
+REGION_TITLES = {
+    "fem_cart": "Femur, all",
+    "ant_fem_cart": "Femur, anterior",
+    "med_wb_fem_cart": "Femur, medial weight-bearing",
+    "lat_wb_fem_cart": "Femur, lateral weight-bearing",
+    "med_post_fem_cart": "Femur, medial posterior",
+    "lat_post_fem_cart": "Femur, lateral posterior",
+    "med_tib_cart": "Tibia, medial",
+    "lat_tib_cart": "Tibia, lateral",
+    "pat_cart": "Patella",
+}
+
+REGION_BONES = {name: "tibia" if "tib" in name else "patella" if name == "pat_cart" else "femur"
+                for name in REGION_TITLES}
+
+BUNDLED_NOTICE = "bundled network: for trying out, not validated for research"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measured quantity: its short heading, unit, which points it counts, its definition in one sentence."""
+
+    name: str
+    heading: str
+    unit: str
+    counts: str
+    definition: str
+    decimals: int = 2
+
+
+_FIELD = "vertices_field"
+
+MEASURE_TABLE = {m.name: m for m in (
+    Measure("mm_mean", "Mean", "mm", _FIELD,
+            "Mean thickness over the bone vertices whose ray along the surface normal meets the cartilage surface "
+            "exactly twice (the covered area only; pyMSKT's rule)."),
+    Measure("mm_std", "SD", "mm", _FIELD, "Standard deviation of the thickness over the same vertices."),
+    Measure("mm_median", "Median", "mm", _FIELD, "Median of the thickness over the same vertices."),
+    Measure("VC_mm3", "VC", "mm3", "voxels", "Cartilage volume: labelled voxels times the volume of one voxel.", 0),
+    Measure("tAB_mm2", "tAB", "mm2", "vertices_total",
+            "Total area of subchondral bone: the covered area plus the denuded bone that it encloses, found by "
+            "closing the covered region on the bone's surface.", 0),
+    Measure("cAB_mm2", "cAB", "mm2", "vertices_covered", "Area of subchondral bone covered by cartilage.", 0),
+    Measure("dAB_mm2", "dAB", "mm2", "vertices_total", "Denuded area: tAB minus cAB.", 0),
+    Measure("dAB_percent", "dAB", "%", "vertices_total", "Denuded area as a percentage of tAB.", 1),
+    Measure("ThC_tAB_mm", "ThC (tAB)", "mm", "vertices_total",
+            "Area-weighted mean thickness over the total area, denuded bone counting as 0 mm."),
+    Measure("ThC_cAB_mm", "ThC (cAB)", "mm", "vertices_covered",
+            "Area-weighted mean thickness over the covered area; where the ray crosses several pieces of cartilage, "
+            "their thicknesses are added."),
+)}
+
+MENISCUS_TABLE = {m.name: m for m in (
+    Measure("volume_mm3", "Volume", "mm3", "voxels", "Labelled voxels times the volume of one voxel.", 0),
+    Measure("extrusion_mm", "Extrusion", "mm", "voxels",
+            "How far the outer edge of the meniscus lies beyond the edge of the tibial cartilage.", 1),
+    Measure("coverage_percent", "Coverage", "%", "voxels",
+            "Percentage of the tibial cartilage's area that lies under the meniscus.", 1),
+)}
+
+UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
+
+SEVERITIES = ("info", "warning", "serious")
+_INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT"}
+_SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "LOW_CONFIDENCE"}
+
+
+def severity_of(code: str) -> str:
+    """How much a warning weighs: ``info`` (known and harmless), ``warning`` (look) or ``serious`` (do not use
+    unseen). A code this table does not know is a ``warning``."""
+    return "info" if code in _INFO else "serious" if code in _SERIOUS else "warning"
+
+
+def title_of(name: str) -> str:
+    """A region's or structure's title."""
+    return REGION_TITLES.get(name) or BY_NAME[name].title
+
+
+_QUOTED_PATH = re.compile(r"""(?P<q>['"‘“`])(?:file://|~?/|[A-Za-z]:[\\/]|\\\\)[^'"’”`]*['"’”`]""")
+_BARE_PATH = re.compile(
+    r"""(?<![\w<.:/\\])(?:file://|~/|/(?=[^\s/])|[A-Za-z]:[\\/]|\\\\)[^\s'"<>|,;)]*(?<![.:])""")
+_RELATIVE_FILE = re.compile(r"[^\s'\"(]*[\\/][^\s'\"]*\.(?:nii(?:\.gz)?|nrrd|mha|mhd|dcm|ima|zip|vtk|json|csv)\b", re.I)
+
+
+def without_paths(text: str) -> str:
+    """``text`` with every file system path replaced by ``(path)``.
+
+    Paths name people and machines, so no result carries one. A last line of defence: messages are already written
+    without them at their source.
+
+    >>> without_paths("No voxel in /home/ada/knee 1.nii is set")
+    'No voxel in (path) 1.nii is set'
+    >>> without_paths("T1/T2 and mm/s stay")
+    'T1/T2 and mm/s stay'
+    """
+    for pattern in (_QUOTED_PATH, _BARE_PATH, _RELATIVE_FILE):
+        text = pattern.sub("(path)", text)
+    return text
