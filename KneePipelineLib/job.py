@@ -34,6 +34,11 @@ def _option(default: Any, kind: str, text: str, **limits: Any) -> Any:
     return field(default=default, metadata={"kind": kind, "text": text, **limits})
 
 
+def _paths(text: str) -> dict[str, str]:
+    """The metadata of an option that maps names to files or folders."""
+    return {"kind": "paths", "text": text}
+
+
 @dataclass(frozen=True)
 class JobOptions:
     """The options of one run.
@@ -66,11 +71,11 @@ class JobOptions:
     clip_femur_top: bool = _option(True, "bool", "clip the femoral shaft before the shape fit")
     perform_bone_only_nsm: bool = _option(False, "bool", "fit the bone-only shape model")
     perform_bone_and_cart_nsm: bool = _option(True, "bool", "fit the bone and cartilage shape model")
-    models: dict = field(default_factory=dict, metadata={"kind": "paths", "text": "file of each network, by name"})
-    nsm: dict = field(default_factory=dict, metadata={"kind": "paths", "text": "files of the bone and cartilage shape model"})
-    nsm_bone_only: dict = field(default_factory=dict, metadata={"kind": "paths", "text": "files of the bone-only shape model"})
-    bscore: dict = field(default_factory=dict, metadata={"kind": "paths", "text": "folder of the bone and cartilage BScore"})
-    bscore_bone_only: dict = field(default_factory=dict, metadata={"kind": "paths", "text": "folder of the bone-only BScore"})
+    models: dict = field(default_factory=dict, metadata=_paths("file of each network, by name"))
+    nsm: dict = field(default_factory=dict, metadata=_paths("files of the bone and cartilage shape model"))
+    nsm_bone_only: dict = field(default_factory=dict, metadata=_paths("files of the bone-only shape model"))
+    bscore: dict = field(default_factory=dict, metadata=_paths("folder of the bone and cartilage BScore"))
+    bscore_bone_only: dict = field(default_factory=dict, metadata=_paths("folder of the bone-only BScore"))
     unknown: dict = field(default_factory=dict, metadata={"kind": "unknown", "text": "keys kept but not understood"})
 
     @classmethod

@@ -1,0 +1,172 @@
+"""The event protocol and those who listen: a stream of JSON lines, a person at a terminal, log.txt.
+
+An event is a plain dict with ``"v": 1``; `events.schema.json` beside this file describes every kind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Protocol
+
+from .clock import Clock
+
+SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
+Event = dict
+
+
+class EventSink(Protocol):
+    """Anything that takes events, one after another, from one thread."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+
+
+class JsonLines:
+    """Events as JSON, one a line. A reader that went away does not stop the run."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream: IO[str] | None = stream
+
+    def emit(self, event: Event) -> None:
+        """Write and flush one line."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._stream = None
+
+
+class Callback:
+    """Events handed to a function."""
+
+    def __init__(self, function: Callable[[Event], None]) -> None:
+        self.emit = function
+
+
+class Terminal:
+    """For a person: one line that changes on a terminal, one line a message anywhere else."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._live = bool(getattr(stream, "isatty", lambda: False)())
+        self._last = ""
+
+    def emit(self, event: Event) -> None:
+        """Show one event."""
+        with contextlib.suppress(OSError, ValueError):
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
+        if event["event"] == "state":
+            self._show_state(event)
+            return
+        if event["event"] == "warning":
+            text = f"Warning: {event['message']}"
+        elif event["event"] == "error":
+            text = f"Error ({event['code']}): {event['message']}" + (f"\n  {event['hint']}" if event["hint"] else "")
+        else:
+            return
+        self._clear()
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+    def _show_state(self, event: Event) -> None:
+        if not self._live:
+            if event["message"] != self._last:
+                self._stream.write(f"{event['fraction']:4.0%}  {event['message']}\n")
+                self._stream.flush()
+            self._last = event["message"]
+            return
+        width = shutil.get_terminal_size().columns - 1
+        bar = "#" * round(20 * event["fraction"])
+        left = f", about {_duration(event['eta_s'])} left" if event.get("eta_s") else ""
+        line = f"[{bar:<20}] {event['fraction']:4.0%}  {event['message']}{left}"
+        self._stream.write("\r" + line[:width].ljust(width))
+        if event["state"] in ("COMPLETE", "ERROR"):
+            self._stream.write("\n")
+        self._stream.flush()
+
+    def _clear(self) -> None:
+        if self._live:
+            self._stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+
+
+class LogFile:
+    """log.txt: dated lines, appended. A disk that is full does not stop the run here."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path, self._clock = path, clock
+        self._last = ""
+
+    def emit(self, event: Event) -> None:
+        """Write one event; progress within one message is left out."""
+        kind = event["event"]
+        if kind == "state":
+            if (event["state"], event["message"]) == self._last:
+                return
+            self._last = (event["state"], event["message"])
+            self.line(f"{event['state']:13} {event['message']}")
+        elif kind in ("warning", "error"):
+            self.line(f"{kind.upper():13} {event['code']}: {event['message']}")
+            if event.get("hint"):
+                self.line(f"{'':13} {event['hint']}")
+
+    def line(self, text: str) -> None:
+        """Append one or more lines."""
+        with contextlib.suppress(OSError), open(self._path, "a", encoding="utf-8", errors="replace") as file:
+            for part in text.splitlines() or [""]:
+                file.write(f"{self._clock.stamp()}  {part}\n")
+
+
+def sinks_for(events: object, stderr: IO[str] | None = None) -> list[EventSink]:
+    """The listeners that ``run_job(events=...)`` means.
+
+    Parameters
+    ----------
+    events : None, "-", callable, EventSink or text stream
+        ``"-"`` is JSON lines on stdout; a callable or a sink takes the dicts; a stream takes JSON lines.
+    stderr : text stream, optional
+        Where a person reads; ``sys.stderr`` by default.
+    """
+    sinks: list[EventSink] = [Terminal(stderr or sys.stderr)]
+    if events is None:
+        return sinks
+    if events == "-":
+        return [JsonLines(sys.stdout), *sinks]
+    if hasattr(events, "emit"):
+        return [events]
+    if callable(events):
+        return [Callback(events)]
+    return [JsonLines(events)]
+
+
+class Scrubber:
+    """Takes what could identify a person out of a text: the paths that were given, and the home folder."""
+
+    def __init__(self, paths: list[str]) -> None:
+        words = set()
+        for path in filter(None, paths):
+            absolute = os.path.abspath(path)
+            name = os.path.basename(absolute)
+            words |= {path, absolute, os.path.realpath(absolute), os.path.dirname(absolute)}
+            # A short or everyday name such as "knee" would blot out ordinary words.
+            words |= {name} if len(name) > 6 else set()
+        words.add(os.path.expanduser("~"))
+        self._words = sorted((w for w in words if len(w) > 3), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        for word in self._words:
+            text = text.replace(word, "<path>")
+        return text
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,289 @@
+"""Carrying out the steps of one state: side by side, reused where nothing changed, repeated where that can help."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import KneePipelineError, MemoryCriticalError, TimedOutError
+from .checkpoints import Manifest
+from .failures import MEMORY, MODEL_LOAD, TIMEOUT, Failure, Hints, error_from_dict, next_attempt
+from .foreign_progress import parse_progress
+from .job_state import Job
+from .keys import step_key
+from .lanes import Lane
+from .plan import Step
+
+PRELOAD = ("numpy", "SimpleITK")
+
+
+class Workers:
+    """The worker processes of a run, started when there is work and kept for more."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._lanes: dict[int, Lane] = {}
+        self._started = 0
+
+    def idle(self) -> Lane:
+        """A worker that has nothing to do, a new one if need be."""
+        for lane in self._lanes.values():
+            if lane.step is None:
+                return lane
+        self._started += 1
+        preload = () if self._job.options.practice else PRELOAD
+        lane = Lane(self._started, self._job.inbox, self._job.token, preload)
+        self._lanes[lane.number] = lane
+        return lane
+
+    def get(self, number: int) -> Lane | None:
+        """The worker of that number, unless it has been ended."""
+        return self._lanes.get(number)
+
+    def discard(self, lane: Lane) -> None:
+        """End a worker in the middle of whatever it does."""
+        self._lanes.pop(lane.number, None)
+        lane.kill()
+
+    def end_all(self) -> None:
+        """End every worker: those at work at once, the idle ones by closing their pipe."""
+        for lane in list(self._lanes.values()):
+            self._lanes.pop(lane.number, None)
+            if lane.step is None:
+                lane.stop()
+            else:
+                lane.kill()
+
+
+@dataclass
+class Attempt:
+    """One step at work, or waiting for its next try."""
+
+    step: Step
+    key: dict
+    lane: Lane | None = None
+    hints: Hints = field(default_factory=Hints)
+    tries: Counter = field(default_factory=Counter)
+    due: float = 0.0
+    last_sign: float = 0.0
+    warnings: list[tuple[str, str]] = field(default_factory=list)
+    device: str | None = None
+
+
+class StateExecution:
+    """The steps of one state.
+
+    Parameters
+    ----------
+    job : Job
+    workers : Workers
+    steps : list of Step
+    """
+
+    def __init__(self, job: Job, workers: Workers, steps: list[Step]) -> None:
+        self.job, self.workers = job, workers
+        self._waiting = list(steps)
+        self._attempts: dict[str, Attempt] = {}
+
+    def run(self) -> None:
+        """Return when every step is done, skipped or has failed in a way that others survive (the barrier).
+
+        Raises
+        ------
+        KneePipelineError
+            The error of a step without which nothing can be delivered.
+        """
+        while self._waiting or self._attempts:
+            self._begin_ready()
+            if not self._attempts:
+                continue
+            now = self.job.clock.monotonic()
+            for attempt in self._attempts.values():
+                if attempt.lane is None and attempt.due <= now:
+                    self._launch(attempt)
+            self._hear(self.job.wait(now + 1.0))
+            self._look_for_hangs()
+
+    def _begin_ready(self) -> None:
+        here = {step.name for step in self._waiting} | set(self._attempts)
+        for step in [s for s in self._waiting if not here & set(s.uses())]:
+            self._waiting.remove(step)
+            reason = self._reason_to_skip(step)
+            if reason:
+                self.job.progress.drop(step.name)
+                self.job.outcomes[step.name] = {"status": "skipped", "reason": reason}
+                self.job.log.line(f"{step.title}: skipped, {reason}")
+                continue
+            key = step_key(step, self.job.options, self.job.inputs, self.job.manifests, self.job.outcomes,
+                           self.job.publisher.edit if step.edited else None)
+            if not self._reuse(step, key):
+                self._attempts[step.name] = Attempt(step, key)
+
+    def _reason_to_skip(self, step: Step) -> str:
+        job = self.job
+        if step.name not in job.wanted:
+            return "not asked for (--steps)"
+        if not job.options.practice:
+            reason = step.applies(job.options, job.results)
+            if reason:
+                return reason
+        for name in step.needs():
+            if name not in job.manifests:
+                outcome = job.outcomes.get(name, {})
+                return outcome.get("reason") or f"the step before it failed ({name})"
+        return ""
+
+    def _reuse(self, step: Step, key: dict) -> bool:
+        """Take over a finished result when nothing that matters has changed and every byte is as it was."""
+        job = self.job
+        if not step.checkpointed or job.options.restart:
+            return False
+        manifest, damaged = job.store.load(step.folder)
+        if damaged:
+            job.warn("CHECKPOINT_DAMAGED", f"The checkpoint '{step.name}' is damaged; the step is done again.")
+        if manifest is None or manifest.key != key:
+            return False
+        lost = job.store.damaged_files(step.folder, manifest, job.out if step.publishes else None)
+        if lost:
+            what = "result files are" if step.publishes else f"files of the checkpoint '{step.name}' are"
+            job.warn("CHECKPOINT_DAMAGED", f"{len(lost)} {what} missing or changed; the step is done again.")
+            return False
+        for code, message in manifest.warnings:
+            job.warn(code, message)
+        job.manifests[step.name] = manifest
+        job.outcomes[step.name] = {"status": "done", "reused": True, "record": manifest.record}
+        job.progress.advance(step.name, 1.0)
+        job.log.line(f"{step.title}: unchanged, taken from the earlier run")
+        return True
+
+    def _launch(self, attempt: Attempt) -> None:
+        job, step = self.job, attempt.step
+        attempt.lane = self.workers.idle()
+        attempt.last_sign = job.clock.monotonic()
+        attempt.warnings.clear()
+        job.progress.advance(step.name, 0.0, step.title)
+        uses = [name for name in step.uses() if name in job.manifests]
+        by_name = {s.name: s for s in job.steps}
+        edit = job.publisher.edit if step.edited else None
+        attempt.lane.give({
+            "step": step.name, "body": f"practice:{step.name}" if job.options.practice else step.body,
+            "options": job.options.to_dict(), "out": str(job.store.working_folder(step.folder)),
+            "folders": {name: str(self._files_of(by_name[name])) for name in uses},
+            "results": {name: job.manifests[name].result for name in uses},
+            "outcomes": {name: _told(o) for name, o in job.outcomes.items()} if step.publishes else {},
+            "edited": str(edit) if edit else None, "scale": attempt.hints.scale,
+            "force_cpu": attempt.hints.force_cpu, "provenance": job.provenance if step.publishes else {},
+            "writes": list(step.writes), "failure_code": step.failure_code,
+        })
+
+    def _files_of(self, step: Step) -> Path:
+        return self.job.out if step.publishes else self.job.store.folder(step.folder)
+
+    def _hear(self, message: tuple[int, dict] | None) -> None:
+        if message is None:
+            return
+        number, event = message
+        lane = self.workers.get(number)
+        attempt = next((a for a in self._attempts.values() if a.lane is not None and a.lane is lane), None)
+        kind = event["event"]
+        if kind == "output":
+            self._hear_output(attempt, event["line"])
+        elif kind == "gone":
+            if lane is not None:
+                failure = lane.how_it_ended()
+                self.workers.discard(lane)
+                if attempt is not None:
+                    self._failed(attempt, failure)
+        elif attempt is not None:
+            attempt.last_sign = self.job.clock.monotonic()
+            self._hear_step(attempt, kind, event)
+
+    def _hear_output(self, attempt: Attempt | None, line: str) -> None:
+        self.job.log.line(self.job.scrub(line))
+        progress = parse_progress(line)
+        if attempt is not None and progress is not None:
+            attempt.last_sign = self.job.clock.monotonic()
+            title = self.job.scrub(progress.message) or attempt.step.title
+            self.job.progress.advance(attempt.step.name, progress.fraction, title)
+
+    def _hear_step(self, attempt: Attempt, kind: str, event: dict) -> None:
+        job, step = self.job, attempt.step
+        if kind == "progress":
+            job.progress.advance(step.name, event["fraction"], job.scrub(event["message"]) or step.title)
+        elif kind == "warning":
+            attempt.warnings.append((event["code"], job.scrub(event["message"])))
+            job.warn(event["code"], event["message"])
+        elif kind == "device":
+            attempt.device = event["device"]
+            job.note_device(event["device"])
+        elif kind == "done":
+            self._done(attempt, event)
+        elif kind == "failed":
+            job.log.line(job.scrub(event["traceback"]))
+            attempt.lane.step = None
+            values = {**event["error"], "message": job.scrub(event["error"]["message"])}
+            self._failed(attempt, Failure(error_from_dict(values), event["kind"]))
+
+    def _done(self, attempt: Attempt, event: dict) -> None:
+        job, step = self.job, attempt.step
+        attempt.lane.step = None
+        del self._attempts[step.name]
+        record = {**event["record"], "attempts": 1 + sum(attempt.tries.values())}
+        if attempt.device:
+            record["device"] = attempt.device
+        manifest = Manifest(step.name, attempt.key, event["outputs"], event["result"], attempt.warnings, record)
+        if step.publishes:
+            job.record.status = "publishing"
+            job.record.write(job.outcomes)
+            job.publisher.publish(manifest)
+        else:
+            job.store.commit(step.folder, manifest)
+        job.manifests[step.name] = manifest
+        job.outcomes[step.name] = {"status": "done", "reused": False, "saved": step.checkpointed, "record": record}
+        job.progress.advance(step.name, 1.0, step.title)
+
+    def _failed(self, attempt: Attempt, failure: Failure) -> None:
+        job, step = self.job, attempt.step
+        lane, attempt.lane = attempt.lane, None
+        if lane is not None and failure.kind in (MEMORY, MODEL_LOAD, TIMEOUT):
+            self.workers.discard(lane)
+        on_gpu = step.uses_device and attempt.device not in (None, "cpu")
+        retry = next_attempt(failure.kind, attempt.tries[failure.kind], attempt.hints, on_gpu)
+        if retry is not None:
+            attempt.tries[failure.kind] += 1
+            attempt.hints = retry.hints
+            attempt.due = job.clock.monotonic() + retry.delay_s
+            job.record.retries.append({"step": step.name, "kind": failure.kind, "code": failure.error.code,
+                                       "delay_s": retry.delay_s, "scale": retry.hints.scale,
+                                       "cpu": retry.hints.force_cpu})
+            job.warn("RETRY", f"{step.title}: {retry.sentence}")
+            return
+        del self._attempts[step.name]
+        error = failure.error
+        if failure.kind == MEMORY and not isinstance(error, MemoryCriticalError):
+            error = MemoryCriticalError("Memory does not suffice, not even for the smallest portion on the CPU.",
+                                        error.hint, **error.details)
+        if not (step.degrades_to and step.degrades_when(job.options, job.results)):
+            raise error
+        self._degrade(step, error)
+
+    def _degrade(self, step: Step, error: KneePipelineError) -> None:
+        job = self.job
+        job.outcomes[step.name] = {"status": "failed", "error": error.to_dict(), "reason": error.message}
+        job.progress.drop(step.name)
+        job.emit({"v": 1, "event": "error", **error.to_dict()})
+        job.warn("DEGRADED", f"{step.title} failed; what is delivered is {step.degrades_to}.")
+
+    def _look_for_hangs(self) -> None:
+        job, now = self.job, self.job.clock.monotonic()
+        for attempt in list(self._attempts.values()):
+            if attempt.lane is not None and now - attempt.last_sign > job.hang_after_s:
+                error = TimedOutError(f"'{attempt.step.title}' gave no sign of life for {job.hang_after_s:g} s.",
+                                      "Run the same command again; log.txt has the last words.", step=attempt.step.name)
+                self._failed(attempt, Failure(error, TIMEOUT))
+
+
+def _told(outcome: dict) -> dict:
+    """What the results may say about a step: nothing that differs between a run at one go and a resumed one."""
+    return {key: outcome[key] for key in ("status", "reason", "error") if key in outcome}

@@ -1,0 +1,96 @@
+"""Files as the orchestrator handles them: hashes, whole-or-nothing writes, removals that may be repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+CHUNK_BYTES = 1 << 20
+
+
+def hash_file(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(CHUNK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_tree(path: Path | str) -> str:
+    """SHA-256 of a file, or of a folder's files whatever they are called: names may hold a patient's name."""
+    path = Path(path)
+    if not path.is_dir():
+        return hash_file(path)
+    hashes = sorted(hash_file(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def hash_json(values: Any) -> str:
+    """SHA-256 of JSON data, the same for the same content in any order of keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, allow_nan=True).encode()).hexdigest()
+
+
+def hash_folder(folder: Path | str) -> dict[str, dict]:
+    """name -> {"sha256", "bytes"} of every file below a folder, names with ``/``."""
+    folder = Path(folder)
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
+            for path in found}
+
+
+def missing_files(folder: Path | str, patterns: Iterable[str]) -> list[str]:
+    """Those patterns that no file below the folder matches."""
+    folder = Path(folder)
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]
+
+
+def write_json(path: Path | str, values: Any) -> None:
+    """Replace a JSON file in one step."""
+    write_text(path, json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Replace a text file in one step; a failure leaves the old one and nothing else."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(text.encode("utf-8"))
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path | str) -> Any:
+    """The JSON in a file, or None when it is missing or damaged."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def remove(path: Path | str) -> None:
+    """Remove a file or a folder; nothing happens when there is none."""
+    path = Path(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def fresh_folder(path: Path | str) -> Path:
+    """An empty folder of that name."""
+    remove(path)
+    path = Path(path)
+    path.mkdir(parents=True)
+    return path

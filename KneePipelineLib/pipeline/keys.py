@@ -1,0 +1,113 @@
+"""Everything that decides whether a finished step may be used again, as hashes without a path or name in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import MissingFileError
+from ..job import LABEL_SCHEMES, JobOptions
+from .checkpoints import Manifest
+from .files import hash_file, hash_json, hash_tree
+from .plan import PACKAGE, Step
+
+_WEIGHT_OPTIONS = ("models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only")
+_CODE_SUFFIXES = (".py", ".json", ".txt", ".lock")
+
+
+def input_hashes(options: JobOptions) -> dict[str, str]:
+    """Role -> SHA-256 of everything that comes from outside.
+
+    Raises
+    ------
+    MissingFileError
+        If something that was named is not there.
+    """
+    titles = {"input": "The input", "segmentation": "The label map given with --segmentation",
+              "echoes": "The folder given with --echoes"}
+    hashes = {}
+    for role, title in titles.items():
+        path = getattr(options, role)
+        if path is None:
+            continue
+        try:
+            hashes[role] = hash_tree(path)
+        except FileNotFoundError:
+            if options.practice:
+                hashes[role] = "practice"
+                continue
+            raise MissingFileError(f"{title} does not exist.", "Check the path and that its disk is connected.",
+                                   role=role) from None
+    return hashes
+
+
+@cache
+def code_hash(room: str) -> str:
+    """One hash for a room's source and data files; "" when this version has no such room."""
+    folder = PACKAGE / room
+    if not folder.is_dir():
+        return ""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in _CODE_SUFFIXES and path.is_file())
+    return hash_json([(path.relative_to(folder).as_posix(), hash_file(path)) for path in files])[:16]
+
+
+def body_hash(step: Step) -> str:
+    """Hash of the file that holds a step's body."""
+    path = PACKAGE / "pipeline" / "stages" / f"{step.body.partition(':')[0]}.py"
+    return hash_file(path)[:16] if path.is_file() else ""
+
+
+def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS) -> dict[str, str]:
+    """``option.name`` -> SHA-256 of every weights file or folder that the options name and that exists."""
+    return {f"{option}.{name}": hash_tree(path) for option in names if option in _WEIGHT_OPTIONS
+            for name, path in sorted(getattr(options, option).items()) if path and os.path.exists(path)}
+
+
+def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]:
+    """The values of some options; whatever could be a path or a UID only as a hash."""
+    values: dict[str, Any] = {}
+    for name in names:
+        value = getattr(options, name)
+        if name in _WEIGHT_OPTIONS:
+            continue
+        if name == "label_scheme" and value not in LABEL_SCHEMES:
+            value = hash_file(value) if Path(value).is_file() else "missing"
+        elif name in ("series", "nnunet"):
+            value = hash_json(value)
+        values[name] = value
+    return values
+
+
+def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before: Mapping[str, Manifest],
+             outcomes: Mapping[str, Mapping], edit: Path | None) -> dict[str, Any]:
+    """The key of a step.
+
+    Parameters
+    ----------
+    inputs : mapping
+        From `input_hashes`.
+    before : mapping
+        Manifests of the steps that finished.
+    outcomes : mapping
+        What became of each step; a result that reports a skipped branch depends on the reason.
+    edit : Path or None
+        A person's edit of the label map.
+    """
+    key: dict[str, Any] = {
+        "body": step.body, "practice": options.practice, "version": __version__,
+        "inputs": {role: inputs[role] for role in step.inputs if role in inputs},
+        "reads": {name: before[name].content() for name in step.uses() if name in before},
+        "options": option_values(options, step.options),
+        "code": {"body": body_hash(step), **{room: code_hash(room) for room in step.rooms}},
+        "weights": weights_hashes(options, step.options),
+    }
+    if step.edited:
+        key["edit"] = hash_file(edit) if edit else None
+    if step.publishes:
+        key["outcomes"] = {name: [str(o["status"]), o.get("reason"), (o.get("error") or {}).get("code")]
+                           for name, o in sorted(outcomes.items()) if name != step.name}
+    return key

@@ -1,0 +1,272 @@
+"""A run from INIT to COMPLETE: the folder locked, the states in order, and an honest end whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+from .. import __version__
+from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, ConfigError, KneePipelineError
+from ..job import JobOptions
+from . import faults
+from .checkpoints import CheckpointStore
+from .clock import Clock
+from .events import LogFile, Scrubber, sinks_for
+from .execution import StateExecution, Workers
+from .failures import from_exception
+from .files import hash_file, write_json
+from .history import History, history_file
+from .job_state import HANG_AFTER_S, Job
+from .keys import input_hashes, weights_hashes
+from .locking import RunLock
+from .plan import STEPS, Step, step_names, steps_of, wanted_steps
+from .processes import Guardian, kill_token
+from .progress import Progress
+from .publish import Publisher, is_whole_nrrd
+from .record import RunRecord, versions
+from .states import WORKING_STATES, State
+
+RESULTS = "results.json"
+
+
+def run_job(options: JobOptions, *, events: object = None, clock: Clock | None = None,
+            stop: threading.Event | None = None, steps: tuple[Step, ...] = STEPS) -> int:
+    """Run one knee and return the exit code of the design's section 4.
+
+    Parameters
+    ----------
+    options : JobOptions
+        With ``input`` (not needed in practice mode) and ``output``.
+    events : None, "-", callable, EventSink or text stream
+        Who hears the event protocol beside the person at stderr; see `events.sinks_for`.
+    clock : Clock, optional
+        For tests.
+    stop : threading.Event, optional
+        Set it from another thread to cancel. SIGINT and SIGTERM do the same when this is the main thread.
+    steps : tuple of Step, optional
+        Another plan, for tests.
+    """
+    return Orchestrator(options.resolved(), events, clock or Clock(), stop or threading.Event(), steps).run()
+
+
+class Orchestrator:
+    """One run. Everything heavy happens in its workers; this process stays small and in control."""
+
+    def __init__(self, options: JobOptions, events: object, clock: Clock, stop: threading.Event,
+                 steps: tuple[Step, ...]) -> None:
+        self.options, self.clock, self.stop, self.steps = options, clock, stop, steps
+        self._sinks = sinks_for(events)
+        self._job: Job | None = None
+        self._workers: Workers | None = None
+        self._delivered = False
+
+    def run(self) -> int:
+        """Carry the run through; errors become events and exit codes, never a traceback on the screen."""
+        try:
+            self._check_request()
+            checkpoints = self._make_folders()
+            token = uuid.uuid4().hex
+            with self._signals(), RunLock(checkpoints, token) as lock:
+                self._job = self._make_job(token)
+                guardian = Guardian(token)
+                try:
+                    return self._run_states(lock)
+                except Exception as error:
+                    return self._fail(error)
+                finally:
+                    self._workers.end_all()
+                    kill_token(token)
+                    guardian.dismiss()
+        except Exception as error:
+            return self._fail(error)
+
+    def _emit(self, event: dict) -> None:
+        for sink in self._sinks:
+            sink.emit(event)
+
+    def _check_request(self) -> None:
+        options, problems = self.options, []
+        if not options.output:
+            problems.append("no output folder was given")
+        if not (options.input or options.practice):
+            problems.append("no input was given")
+        unknown = [name for name in options.steps if name.lower() not in step_names(self.steps)]
+        if unknown:
+            problems.append(f"--steps {', '.join(unknown)}: there are {', '.join(step_names(self.steps))}")
+        problems += _collisions(options)
+        if problems:
+            raise ConfigError("The run cannot begin: " + "; ".join(problems) + ".", "Correct this and start again.",
+                              problems=problems)
+
+    def _make_folders(self) -> Path:
+        checkpoints = Path(self.options.output) / "checkpoints"
+        try:
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            probe = checkpoints / ".probe"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            failure = from_exception(error, "PIPELINE_ERROR").error
+            raise KneePipelineError(f"The output folder cannot be written: {failure.message}",
+                                    failure.hint or "Give a folder in which you may write.") from None
+        return checkpoints
+
+    def _make_job(self, token: str) -> Job:
+        options, out = self.options, Path(self.options.output)
+        store = CheckpointStore(out / "checkpoints")
+        publishing = next((step.folder for step in self.steps if step.publishes), "results")
+        history = History(history_file(), "practice" if options.practice else options.device)
+        scrub = Scrubber([options.input, options.segmentation, options.echoes, options.output])
+        log = LogFile(out / "log.txt", self.clock)
+        self._sinks.append(log)
+        job = Job(
+            options=options, out=out, token=token, steps=self.steps, wanted=wanted_steps(options.steps, self.steps),
+            clock=self.clock, store=store, publisher=Publisher(out, store, publishing),
+            progress=Progress(self.steps, history, self.clock, self._emit), history=history,
+            record=RunRecord(out / "pipeline.json", options, self.clock), log=log, scrub=scrub, emit=self._emit,
+            stop_asked=self.stop.is_set, hang_after_s=faults.setting("hang_after_s", HANG_AFTER_S),
+            began=self.clock.monotonic(),
+        )
+        self._workers = Workers(job)
+        return job
+
+    def _run_states(self, lock: RunLock) -> int:
+        job = self._job
+        self._enter(State.INIT, "Starting")
+        if lock.was_stale:
+            job.warn("RECOVERED", "The run before this one was ended from outside; finished steps are kept.")
+        write_json(job.out / "config.json", self.options.to_dict())
+        if self.options.unknown:
+            job.warn("UNKNOWN_OPTIONS", "Not understood, but kept in config.json: "
+                     + ", ".join(sorted(self.options.unknown)) + ".")
+        self._enter(State.RECEIPT, "Taking stock")
+        self._receive()
+        for state in WORKING_STATES:
+            self._enter(state, state.name.capitalize())
+            StateExecution(job, self._workers, steps_of(state, self.steps)).run()
+        return self._complete()
+
+    def _enter(self, state: State, message: str) -> None:
+        job = self._job
+        job.check_stop()
+        job.record.enter(state)
+        job.progress.enter(state, message)
+        with contextlib.suppress(OSError):
+            job.record.write(job.outcomes)
+        faults.hit(f"state:{state.name}")
+
+    def _receive(self) -> None:
+        """Hash the inputs, note versions, and bring the folder in order after an interrupted run."""
+        job = self._job
+        job.inputs = input_hashes(self.options)
+        weights = weights_hashes(self.options)
+        job.record.values |= {"inputs": job.inputs, "versions": versions(), "weights": weights}
+        job.provenance = {"version": __version__, "model": self.options.model, "practice": self.options.practice,
+                          "segmentation_given": self.options.segmentation is not None,
+                          "options": self.options.without_paths(), "inputs": job.inputs, "weights": weights}
+        job.store.clear_leftovers()
+        self._look_for_edit()
+        if job.publisher.recover():
+            job.log.line("The publication that was interrupted has been finished.")
+
+    def _look_for_edit(self) -> None:
+        job, publisher = self._job, self._job.publisher
+        segmentation = next((step for step in self.steps if step.name == "segmentation"), None)
+        found = publisher.find_edit()
+        if found is not None and segmentation is not None:
+            manifest, _ = job.store.load(segmentation.folder)
+            if manifest is not None and is_whole_nrrd(found):
+                publisher.adopt_edit(found, manifest.content())
+                job.log.line(f"The label map was edited by hand (SHA-256 {hash_file(found)[:12]}).")
+        if publisher.edit is not None and self.options.restart:
+            name = publisher.set_edit_aside()
+            job.warn("EDIT_SET_ASIDE", f"--restart begins anew; your edited label map was kept as {name}.")
+
+    def _complete(self) -> int:
+        job = self._job
+        failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
+        job.record.enter(State.COMPLETE)
+        job.record.status = "complete"
+        job.record.results = {"complete": True, "degraded": failed, "files": {
+            name: entry["sha256"] for manifest in job.manifests.values() if manifest.step == self._publishing()
+            for name, entry in manifest.outputs.items()}}
+        job.record.write(job.outcomes)
+        job.history.add({name: outcome["record"]["seconds"] for name, outcome in job.outcomes.items()
+                         if outcome["status"] == "done" and not outcome.get("reused")})
+        faults.hit("state:COMPLETE")
+        self._emit({"v": 1, "event": "result", "path": RESULTS})
+        job.progress.enter(State.COMPLETE, "Done")
+        # Without a segmentation nothing of the knee was measured: the T2 map is delivered, but that is no success.
+        return EXIT_PIPELINE_ERROR if "segmentation" in failed else EXIT_DONE
+
+    def _publishing(self) -> str:
+        return next((step.name for step in self.steps if step.publishes), "")
+
+    def _fail(self, raised: Exception) -> int:
+        """Say what happened, keep the folder resumable, and return the exit code."""
+        error = from_exception(raised, "PIPELINE_ERROR").error
+        job = self._job
+        values = error.to_dict()
+        if job is not None:
+            if self._workers is not None:
+                self._workers.end_all()
+            values["message"] = job.scrub(values["message"])
+            job.record.error = values
+            job.record.status = {"CANCELLED": "cancelled"}.get(error.code, "failed")
+            job.record.enter(State.ERROR)
+            with contextlib.suppress(OSError):
+                job.record.write(job.outcomes)
+            if not isinstance(raised, KneePipelineError):
+                import traceback
+
+                job.log.line(job.scrub("".join(traceback.format_exception(raised))))
+        self._emit({"v": 1, "event": "error", **values})
+        if job is not None:
+            job.progress.enter(State.ERROR, values["message"])
+        return error.exit_code
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM cancel; outside the main thread only `stop` does."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def cancel(number: int, frame: FrameType | None) -> None:
+            self.stop.set()
+            if self._job is not None:
+                self._job.inbox.put((0, {"event": "wake"}))
+
+        wanted: list[int] = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGBREAK"):
+            wanted.append(signal.SIGBREAK)
+        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _collisions(options: JobOptions) -> list[str]:
+    """Ways in which the run would write over what it reads."""
+    if not options.output:
+        return []
+    out, problems = os.path.realpath(options.output), []
+    for role in ("input", "segmentation", "echoes"):
+        path = getattr(options, role)
+        if not path:
+            continue
+        real = os.path.realpath(path)
+        if os.path.isdir(real) and (out + os.sep).startswith(real + os.sep):
+            problems.append(f"the output folder lies inside the folder given as {role}")
+        elif os.path.dirname(real) == out and os.path.basename(real).startswith(f"{options.prefix}_"):
+            problems.append(f"the {role} has the name of a result file in the output folder (corrections of the label "
+                            "map there are taken over without naming it)")
+    return problems
