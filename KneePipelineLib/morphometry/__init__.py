@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .types import (
+from .knee import femoral_subregions, measure_knee, measure_prepared, prepare_knee
+from .schemes import canonical_labels
+from .sides import laterality
+from .records import (
     MEASURES,
     MENISCUS_MEASURES,
     WARNINGS,
@@ -10,6 +13,7 @@ from .types import (
     BoneSurface,
     KneeMorphometry,
     MorphometryOptions,
+    PreparedKnee,
 )
 
 __all__ = [
@@ -20,4 +24,11 @@ __all__ = [
     "BoneSurface",
     "KneeMorphometry",
     "MorphometryOptions",
+    "PreparedKnee",
+    "canonical_labels",
+    "femoral_subregions",
+    "laterality",
+    "measure_knee",
+    "measure_prepared",
+    "prepare_knee",
 ]

@@ -31,6 +31,7 @@ WARNINGS = {
     "CARTILAGE_MISSING": "a bone without any cartilage label",
     "MENISCUS_MISSING": "a meniscus is not in the label map",
     "TIBIAL_SIDES_SWAPPED": "tibial cartilage voxels lay on the wrong side of the mid-line and were relabelled",
+    "SIDE_GUESSED": "nothing but the femur's shape tells the side",
     "SIDE_CONTRADICTED": "the side asked for is not the one the tibial cartilages show",
     "SEVERAL_COMPONENTS": "a bone came in several pieces; the largest was measured",
     "SHORT_SHAFT": "less bone in view than the crop rule keeps",
@@ -63,7 +64,7 @@ class MorphometryOptions:
     crop_fraction: dict = field(default_factory=lambda: {"femur": 0.8, "tibia": 0.8, "patella": None})
     ray_inside_mm: float = 2.5
     ray_outside_mm: float = 10.0
-    closing_mm: float = 12.0
+    closing_mm: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +138,30 @@ class BoneSurface:
     region: np.ndarray
     field_region: np.ndarray
     total_region: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedKnee:
+    """The hand-over between the two stages: everything but thickness.
+
+    Attributes
+    ----------
+    side, labels, subregions, cartilage_surfaces, warnings, frame :
+        As in `KneeMorphometry`.
+    surfaces : dict
+        bone -> BoneSurface without thickness.
+    dense_bones : dict
+        bone -> (points, triangles) before decimation, LPS mm.
+    """
+
+    side: str
+    labels: Volume
+    subregions: Volume
+    surfaces: dict[str, BoneSurface]
+    dense_bones: dict[str, tuple[np.ndarray, np.ndarray]]
+    cartilage_surfaces: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
+    warnings: list[tuple[str, str]]
+    frame: AnatomicalFrame
 
 
 @dataclass(frozen=True, eq=False)

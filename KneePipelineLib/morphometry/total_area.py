@@ -1,0 +1,100 @@
+"""The total area of subchondral bone: which bare bone belongs to a cartilage's region.
+
+A label map says where cartilage is, not where it should be. Bare bone counts as denuded if cartilage surrounds it:
+
+1. The covered vertices of one cartilage are closed on the surface (grown, then shrunk, by ``closing_mm`` of geodesic
+   distance along the mesh's edges), so that a gap in a rim, or a defect that just opens to the edge, is bridged.
+2. Every patch of bare bone that the result encloses completely is a defect, however large. The largest patch is the
+   bone outside.
+
+A denuded vertex belongs to the region of the nearest covered vertex along the surface. A compartment that is bare all
+over, or from its middle to its edge, cannot be told from bone outside; its denuded area is then too small.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .surfaces import Mesh
+
+
+def edge_graph(mesh: Mesh):
+    """Symmetric sparse matrix (n, n) of edge lengths in mm."""
+    from scipy.sparse import csr_matrix
+
+    points, triangles = mesh
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    edges = np.unique(np.sort(edges, axis=1), axis=0)
+    lengths = np.linalg.norm(points[edges[:, 0]].astype(np.float64) - points[edges[:, 1]], axis=1)
+    lengths = np.maximum(lengths, 1e-9)
+    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
+    return csr_matrix((np.concatenate([lengths, lengths]), (rows, columns)), shape=(len(points),) * 2)
+
+
+def total_region(mesh: Mesh, region: np.ndarray, plates: list[tuple[int, ...]], closing_mm: float) -> np.ndarray:
+    """Extend the regions over the denuded bone they enclose.
+
+    Parameters
+    ----------
+    mesh : Mesh
+        The bone surface.
+    region : (n,) uint8
+        Region of the covered vertices, 0 elsewhere.
+    plates : list of tuples of int
+        The region labels of each cartilage; each cartilage is closed by itself.
+    closing_mm : float
+        Radius of the geodesic closing.
+
+    Returns
+    -------
+    (n,) uint8
+    """
+    graph = edge_graph(mesh)
+    extended = region.copy()
+    for plate in plates:
+        covered = np.isin(region, plate)
+        if not covered.any():
+            continue
+        denuded = enclosed(graph, covered, closing_mm) & (region == 0)
+        if denuded.any():
+            extended[denuded] = region[nearest_source(graph, covered)[denuded]]
+    return extended
+
+
+def enclosed(graph, covered: np.ndarray, closing_mm: float) -> np.ndarray:
+    """The bare vertices that covered ones surround, after the closing; (n,) bool."""
+    from scipy.sparse.csgraph import connected_components
+
+    closed = covered | _closing(graph, covered, closing_mm)
+    bare = np.flatnonzero(~closed)
+    if not len(bare):
+        return closed & ~covered
+    count, patch = connected_components(graph[bare][:, bare], directed=False)
+    if count > 1:
+        outside = np.bincount(patch).argmax()
+        closed[bare[patch != outside]] = True
+    return closed & ~covered
+
+
+def _closing(graph, covered: np.ndarray, radius_mm: float) -> np.ndarray:
+    if radius_mm <= 0 or covered.all():
+        return covered
+    grown = _distance(graph, covered, radius_mm) <= radius_mm
+    if grown.all():
+        return grown
+    return _distance(graph, ~grown, radius_mm) > radius_mm
+
+
+def _distance(graph, sources: np.ndarray, limit_mm: float) -> np.ndarray:
+    """Geodesic distance in mm to the nearest source, infinite beyond the limit."""
+    from scipy.sparse.csgraph import dijkstra
+
+    return dijkstra(graph, indices=np.flatnonzero(sources), min_only=True, limit=limit_mm * 1.001)
+
+
+def nearest_source(graph, sources: np.ndarray) -> np.ndarray:
+    """Index of the geodesically nearest source of every vertex; itself where none can be reached."""
+    from scipy.sparse.csgraph import dijkstra
+
+    _, _, source = dijkstra(graph, indices=np.flatnonzero(sources), min_only=True, return_predecessors=True)
+    return np.where(source >= 0, source, np.arange(len(sources)))
