@@ -1,35 +1,32 @@
-"""NIfTI, NRRD and MetaImage files: one file in, geometry in LPS, one array per component out.
+"""What every image file format comes down to: voxels on a grid in LPS, loaded only after the header passed its checks.
 
-NIfTI goes through nibabel with the standard's order of affines (sform, then qform, then bare voxel sizes) kept here,
-because ITK refuses every affine that float32 rounding left a little oblique. NRRD and MetaImage go through SimpleITK.
+The formats themselves are in ``nifti``, ``nrrd`` and ``metaimage``. They are parsed here in Python rather than by ITK,
+whose readers, fed damaged files, accept cut gzip streams (no checksum), print paths, and can bring the process down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import InvalidFormatError, KneePipelineError
-from .limits import Limits
-from .metadata import meta_from_header
+from .limits import MIB
 
 SHEAR_TOLERANCE = 1e-3
 """Largest deviation of the axes' scalar products from 0 that is repaired to the nearest orthonormal axes (0.06 deg)."""
 
-_NIFTI_UNITS_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+_SLACK = 64 * MIB
 
 
 @dataclass
 class ImageFile:
     """What one file holds, its pixels not yet loaded.
 
-    ``size`` is (i, j, k); ``components`` counts the echoes, time points or channels stored for each voxel;
-    ``load(c)`` returns component ``c`` as an array (k, j, i).
+    ``size`` is (i, j, k); ``components`` counts the echoes, time points or layers stored for each voxel; ``load(c)``
+    returns component ``c`` as an array (k, j, i). ``header`` is an NRRD's key/value pairs.
     """
 
     format: str
@@ -50,138 +47,24 @@ def damaged(kind: str, error: Exception | None = None) -> InvalidFormatError:
                               "Copy or export the file again.", cause=type(error).__name__ if error else "")
 
 
-def open_nifti(path: Path, limits: Limits) -> ImageFile:
-    """Read the header of a .nii or .nii.gz file (NIfTI-1 or -2)."""
-    import nibabel
-
-    nibabel.imageglobals.logger.disabled = True  # it prints header repairs; ours are warnings in meta
-    try:
-        image = nibabel.load(path, mmap=False)
-        header = image.header
-        shape = tuple(int(n) for n in image.shape)
-        dtype = header.get_data_dtype()
-    except Exception as error:
-        raise damaged("NIfTI", error) from None
-    if dtype.names or dtype.kind == "c":
-        raise _colour() if dtype.names else _complex()
-    size, components = _split_size(shape)
-    limits.check_voxels(size)
-    limits.check_echoes(components)
-    warnings: list[tuple[str, str]] = []
-    try:
-        affine = _nifti_affine(header, size, warnings)
-    except Exception as error:
-        raise damaged("NIfTI", error) from None
-    spacing, origin, direction = _decompose(affine, warnings)
-
-    def load(component: int) -> np.ndarray:
-        try:
-            index = np.unravel_index(component, shape[3:], order="F") if len(shape) > 3 else ()
-            array = np.asanyarray(image.dataobj[(Ellipsis, *(int(i) for i in index))] if index else image.dataobj)
-            return array.reshape(size).T
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise damaged("NIfTI", error) from None
-
-    return ImageFile("NIfTI", size, components, spacing, origin, direction, load, warnings=warnings)
+def colour() -> KneePipelineError:
+    """The sentence for RGB images."""
+    return InvalidFormatError("The image is in colour (RGB), but a knee MRI has one grey value per voxel.",
+                              "Give the original series, not a screenshot or colour overlay.")
 
 
-def _nifti_affine(header: object, size: tuple[int, int, int], warnings: list[tuple[str, str]]) -> np.ndarray:
-    """(4, 4) from (i, j, k) to LPS mm by the NIfTI-1 standard's methods 3, 2 and 1, in this order."""
-    sform, s_code = header.get_sform(coded=True)
-    qform, q_code = header.get_qform(coded=True)
-    if s_code:
-        ras = sform
-        if q_code:
-            corners = np.array(np.meshgrid(*[(0, n - 1) for n in size])).reshape(3, -1)
-            shift = np.abs((sform - qform)[:3, :3] @ corners + (sform - qform)[:3, 3:]).max()
-            if not shift <= 1.0:
-                warnings.append(("SFORM_QFORM_DIFFER", f"The NIfTI file's two placements in space differ by up to "
-                                 f"{shift:.1f} mm; the sform was used."))
-    elif q_code:
-        ras = qform
-    else:
-        ras = np.diag([*(float(z) for z in header.get_zooms()[:3]), 1.0])
-        warnings.append(("NO_ORIENTATION", "The NIfTI file does not say how it lies in the patient; it was taken as "
-                         "right-anterior-superior, so left and right may be swapped."))
-    affine = np.array(ras, dtype=np.float64)
-    affine[:3] *= _NIFTI_UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
-    affine[:3] = _RAS_TO_LPS @ affine[:3]
-    return affine
+def complex_numbers() -> KneePipelineError:
+    """The sentence for complex-valued images."""
+    return InvalidFormatError("The image holds complex numbers.", "Give the magnitude image.")
 
 
-def open_itk(path: Path, kind: str, limits: Limits) -> ImageFile:
-    """Read the header of an NRRD (``kind`` "NRRD") or MetaImage ("MHA") file."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO({"NRRD": "NrrdImageIO", "MHA": "MetaImageIO"}[kind])
-    reader.SetFileName(str(path))
-    with _quiet_itk():
-        try:
-            reader.ReadImageInformation()
-            shape = tuple(int(n) for n in reader.GetSize())
-            channels = int(reader.GetNumberOfComponents())
-            pixel = reader.GetPixelID()
-            geometry = [np.array(v, dtype=np.float64) for v in
-                        (reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())]
-            header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
-        except Exception as error:
-            raise damaged(kind, error) from None
-    if "complex" in sitk.GetPixelIDValueAsString(pixel):
-        raise _complex()
-    layered = kind == "NRRD" and "Segment0_ID" in header
-    if channels in (3, 4) and "8-bit" in sitk.GetPixelIDValueAsString(pixel) and not layered:
-        raise _colour()
-    size, repeats = _split_size(shape)
-    components = channels * repeats
-    limits.check_voxels(size)
-    limits.check_echoes(components)
-    dimension = len(shape)
-    affine = np.eye(4)
-    affine[:3, :3] = geometry[2].reshape(dimension, dimension)[:3, :3] * geometry[0][:3]
-    affine[:3, 3] = geometry[1][:3]
-    warnings: list[tuple[str, str]] = []
-    spacing, origin, direction = _decompose(affine, warnings)
-    cache: list[np.ndarray] = []
-
-    def load(component: int) -> np.ndarray:
-        if not cache:
-            with _quiet_itk():
-                try:
-                    cache.append(sitk.GetArrayFromImage(reader.Execute()))
-                except MemoryError:
-                    raise
-                except Exception as error:
-                    raise damaged(kind, error) from None
-        array = cache[0].reshape(repeats, *size[::-1], channels)
-        return np.ascontiguousarray(array[component // channels, ..., component % channels])
-
-    return ImageFile(kind, size, components, spacing, origin, direction, load, header, meta_from_header(header),
-                     warnings)
-
-
-@contextmanager
-def _quiet_itk() -> Iterator[None]:
-    """ITK prints its troubles, paths included, on stderr; they reach people as exceptions instead."""
-    import SimpleITK as sitk
-
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
-def _split_size(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
-    """(i, j, k) and the product of all further axes; refuses what is not 3-D."""
+def split_size(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
+    """(i, j, k) and the product of all further axes of a shape, fastest axis first; refuses what is not 3-D."""
     if any(n < 1 for n in shape) or not shape:
         raise InvalidFormatError("The image has an axis without any voxel.", "Export the image again.",
                                  shape=list(shape))
     flat = shape + (1,) * (3 - len(shape))
-    if sum(n > 1 for n in flat[:3]) < 3:
+    if any(n == 1 for n in flat[:3]):
         raise InvalidFormatError(
             f"The image is 2-D only ({' x '.join(str(n) for n in flat[:3])} voxels), but a 3-D volume is needed.",
             "Give a whole stack of slices.", shape=list(shape))
@@ -191,27 +74,28 @@ def _split_size(shape: tuple[int, ...]) -> tuple[tuple[int, int, int], int]:
     return flat[:3], repeats
 
 
-def _decompose(affine: np.ndarray, warnings: list[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def decompose(affine: np.ndarray, warnings: list[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Spacing, origin and orthonormal direction of an LPS affine; repairs rounding, refuses shear."""
     matrix = affine[:3, :3]
-    spacing = np.linalg.norm(matrix, axis=0)
-    if not (np.isfinite(affine).all() and (spacing > 0).all()):
+    with np.errstate(all="ignore"):
+        spacing = np.linalg.norm(matrix, axis=0)
+    if not (np.isfinite(affine).all() and np.isfinite(spacing).all() and (spacing > 0).all()):
         text = ", ".join(f"{s:g}" for s in spacing)
         raise InvalidFormatError(f"The image has an impossible spacing or position (spacing {text} mm).",
                                  "Export the image again from the scanner's DICOM.")
     check_spacing(spacing)
     direction = matrix / spacing
     error = np.abs(direction.T @ direction - np.eye(3)).max()
+    if error > SHEAR_TOLERANCE:
+        angle = float(np.degrees(np.arcsin(min(error, 1.0))))
+        raise InvalidFormatError(f"The image's axes are not perpendicular (they lean by {angle:.1f} degrees).",
+                                 "Resample the image to perpendicular axes.", degrees=round(angle, 3))
     if error > 1e-12:
         u, _, vt = np.linalg.svd(direction)
-        if error > SHEAR_TOLERANCE:
-            angle = np.degrees(np.arcsin(min(error, 1.0)))
-            raise InvalidFormatError(f"The image's axes are not perpendicular (they lean by {angle:.1f} degrees).",
-                                     "Resample the image to perpendicular axes.", degrees=round(float(angle), 3))
         direction = u @ vt
-        if error > 1e-5:
-            warnings.append(("AXES_REPAIRED", f"The image's axes were off perpendicular by {error:.1e} and were "
-                             "replaced by the nearest perpendicular ones."))
+    if error > 1e-5:
+        warnings.append(("AXES_REPAIRED", f"The image's axes were off perpendicular by {error:.1e} and were replaced "
+                         "by the nearest perpendicular ones."))
     return spacing, affine[:3, 3], direction
 
 
@@ -224,10 +108,25 @@ def check_spacing(spacing: np.ndarray) -> None:
                                  "Export the image again; its header may be in the wrong unit.")
 
 
-def _colour() -> KneePipelineError:
-    return InvalidFormatError("The image is in colour (RGB), but a knee MRI has one grey value per voxel.",
-                              "Give the original series, not a screenshot or colour overlay.")
+def inflate(data: bytes, expected: int, *, wbits: int = 31) -> bytes:
+    """Unpack a gzip (``wbits`` 31) or zlib (15) stream of at least ``expected`` bytes and verify its checksum.
 
-
-def _complex() -> KneePipelineError:
-    return InvalidFormatError("The image holds complex numbers.", "Give the magnitude image.")
+    Raises
+    ------
+    ValueError, zlib.error
+        Too few bytes, a stream cut short, a wrong checksum, or far more bytes than expected.
+    """
+    result, total = [], 0
+    while data:
+        stream = zlib.decompressobj(wbits)
+        room = expected + _SLACK - total
+        result.append(stream.decompress(data, room))
+        total += len(result[-1])
+        if not stream.eof:
+            raise ValueError("stream cut short or much longer than the header says")
+        data = stream.unused_data.lstrip(b"\0")  # gzip files may consist of several members and end in padding
+        if wbits != 31 or data[:2] != b"\x1f\x8b":
+            break
+    if total < expected:
+        raise ValueError("too few bytes")
+    return result[0] if len(result) == 1 else b"".join(result)

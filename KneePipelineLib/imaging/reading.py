@@ -10,8 +10,11 @@ from ..errors import DicomError, InvalidFormatError
 from .choices import check_echo, root_sum_of_squares
 from .dicom_series import SeriesInfo, all_series, choose, echo_sets, select, warn_of_scan
 from .dicom_volumes import volume_of
-from .formats import ImageFile, open_itk, open_nifti
+from .formats import ImageFile
 from .limits import DEFAULT_LIMITS, Limits
+from .metaimage import open_metaimage
+from .nifti import open_nifti
+from .nrrd import open_nrrd
 from .segments import merge_layers, segments_of
 from .source import Source, open_input
 from .volume import Volume
@@ -221,7 +224,8 @@ def _whole_numbers(array: np.ndarray) -> np.ndarray:
 
 
 def _open_image(source: Source, limits: Limits) -> ImageFile:
-    return open_nifti(source.path, limits) if source.kind == "NIfTI" else open_itk(source.path, source.kind, limits)
+    openers = {"NIfTI": open_nifti, "NRRD": open_nrrd, "MetaImage": open_metaimage}
+    return openers[source.kind](source.path, limits)
 
 
 def _file_volume(image: ImageFile, component: int) -> Volume:
@@ -240,8 +244,10 @@ def check_values(array: np.ndarray, *, allow_nan: bool = False) -> None:
     """Raise InvalidFormatError for values that no image has: NaN, infinity, or one and the same everywhere."""
     if array.dtype.kind not in "biuf":
         raise InvalidFormatError(f"The image's voxels are of type {array.dtype}, not numbers.", "Export it again.")
-    low, high = (float(np.nanmin(array)), float(np.nanmax(array))) if not allow_nan else (0.0, 1.0)
-    if array.dtype.kind == "f" and not allow_nan and not np.isfinite(array).all():
+    if allow_nan:
+        return
+    low, high = float(array.min()), float(array.max())  # both are NaN if any voxel is
+    if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(array.size - np.count_nonzero(np.isfinite(array)))
         raise InvalidFormatError(f"The image holds {bad} voxels that are not numbers (NaN or infinite).",
                                  "Export the image again, or replace these voxels.", voxels=bad)

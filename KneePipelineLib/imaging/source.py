@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 READABLE = "DICOM (folder, file, zip), NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr, .seg.nrrd), MetaImage (.mha, .mhd)"
 _NIFTI_MAGIC = (b"n+1\0", b"ni1\0")
-_SUFFIXES = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MHA", ".mhd": "MHA",
-             ".dcm": "DICOM", ".ima": "DICOM", ".zip": "zip"}
+_SUFFIXES = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD",
+             ".mha": "MetaImage", ".mhd": "MetaImage", ".dcm": "DICOM", ".ima": "DICOM", ".zip": "zip"}
 
 
 class Source:
@@ -30,7 +30,7 @@ class Source:
     Attributes
     ----------
     kind : str
-        ``"DICOM"``, ``"NIfTI"``, ``"NRRD"`` or ``"MHA"``.
+        ``"DICOM"``, ``"NIfTI"``, ``"NRRD"`` or ``"MetaImage"``.
     path : Path
         The image file, or the folder that holds DICOM.
     files : tuple of Path
@@ -100,7 +100,7 @@ def open_input(path: str | os.PathLike | Source, *, limits: Limits = DEFAULT_LIM
 
 
 def sniff(path: Path) -> str | None:
-    """The format of a file: ``DICOM``, ``NIfTI``, ``NRRD``, ``MHA``, ``zip``, or None. Content first, then suffix.
+    """The format of a file: ``DICOM``, ``NIfTI``, ``NRRD``, ``MetaImage``, ``zip``, or None. Content first, then suffix.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def sniff(path: Path) -> str | None:
     if head[344:348] in _NIFTI_MAGIC or head[4:8] in (b"n+2\0", b"ni2\0"):
         return "NIfTI"
     if head.lstrip().startswith((b"ObjectType", b"NDims")):
-        return "MHA"
+        return "MetaImage"
     by_suffix = _SUFFIXES.get(suffix_of(path))
     if by_suffix is None and _looks_like_bare_dicom(head):
         return "DICOM"

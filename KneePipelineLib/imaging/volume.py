@@ -42,7 +42,8 @@ class Volume:
     Raises
     ------
     ValueError
-        If the array is not 3-D, a spacing is not positive and finite, or the direction is not orthonormal (1e-3).
+        If the array is not 3-D, a spacing is not positive and finite, the origin is not finite, or the direction is
+        not orthonormal (1e-3).
     """
 
     array: np.ndarray
@@ -60,6 +61,8 @@ class Volume:
             object.__setattr__(self, name, _frozen(getattr(self, name), shape))
         if not (np.isfinite(self.spacing).all() and (self.spacing > 0).all()):
             raise ValueError(f"spacing must be positive and finite, got {tuple(self.spacing)}")
+        if not np.isfinite(self.origin).all():
+            raise ValueError(f"origin must be finite, got {tuple(self.origin)}")
         if not np.allclose(self.direction.T @ self.direction, np.eye(3), atol=1e-3):
             raise ValueError("direction must be orthonormal")
 

@@ -27,7 +27,7 @@ _COMPRESSION_LEVEL = 1
 
 
 def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
-    """Write a volume as .nrrd, .nii.gz, .nii, .mha or .mhd by the file name, and return the path.
+    """Write a volume as .nrrd, .nii.gz, .nii or .mha by the file name, and return the path.
 
     Integers are stored in the smallest of uint8, int16, uint16, int32 that the array's own type or its values allow,
     truth values as uint8, floating-point numbers as float32. NRRD keeps the geometry exactly and the acquisition facts

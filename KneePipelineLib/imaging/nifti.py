@@ -1,0 +1,94 @@
+"""NIfTI-1 and NIfTI-2 files (.nii, .nii.gz), their RAS millimetres turned into LPS.
+
+The header is nibabel's to parse; the choice among its three ways to place an image follows the standard (sform, then
+qform, then bare voxel sizes), https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .formats import ImageFile, colour, complex_numbers, damaged, decompose, inflate, split_size
+from .limits import Limits
+
+_UNITS_MM = {"meter": 1000.0, "mm": 1.0, "micron": 1e-3, "unknown": 1.0}
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+_FORMS_DIFFER_MM = 1.0
+
+
+def open_nifti(path: Path, limits: Limits) -> ImageFile:
+    """Read the header; see :class:`~KneePipelineLib.imaging.formats.ImageFile`."""
+    import nibabel
+
+    nibabel.imageglobals.logger.disabled = True  # it prints header repairs; what matters here becomes a warning
+    try:
+        image = nibabel.load(path, mmap=False)
+        header = image.header
+        shape = tuple(int(n) for n in image.shape)
+        dtype = header.get_data_dtype()
+        last_byte = int(header.get_data_offset()) + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    except Exception as error:
+        raise damaged("NIfTI", error) from None
+    if dtype.names:
+        raise colour()
+    if dtype.kind == "c":
+        raise complex_numbers()
+    size, components = split_size(shape)
+    limits.check_voxels(size)
+    limits.check_echoes(components)
+    warnings: list[tuple[str, str]] = []
+    try:
+        affine = _affine(header, size, warnings)
+    except Exception as error:
+        raise damaged("NIfTI", error) from None
+    spacing, origin, direction = decompose(affine, warnings)
+    loaded: list[np.ndarray] = []
+
+    def load(component: int) -> np.ndarray:
+        try:
+            if not loaded:
+                loaded.append(np.asanyarray(_whole(image, path, last_byte).dataobj).reshape((*size, -1), order="F"))
+            return loaded[0][..., component].T
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise damaged("NIfTI", error) from None
+
+    return ImageFile("NIfTI", size, components, spacing, origin, direction, load, warnings=warnings)
+
+
+def _whole(image: object, path: Path, last_byte: int) -> object:
+    """The image itself, or, if packed, one whose stream was unpacked to the end so that its checksum was verified."""
+    data = path.read_bytes()
+    return type(image).from_bytes(inflate(data, last_byte)) if data[:2] == b"\x1f\x8b" else image
+
+
+def _affine(header: object, size: tuple[int, int, int], warnings: list[tuple[str, str]]) -> np.ndarray:
+    """(4, 4) from (i, j, k) to LPS mm by the standard's methods 3, 2 and 1, in this order."""
+    sform, s_code = header.get_sform(coded=True)
+    qform, q_code = header.get_qform(coded=True)
+    if s_code:
+        ras = sform
+        if q_code:
+            _compare(sform - qform, size, warnings)
+    elif q_code:
+        ras = qform
+    else:
+        ras = np.diag([*(float(z) for z in header.get_zooms()[:3]), 1.0])
+        warnings.append(("NO_ORIENTATION", "The NIfTI file does not say how it lies in the patient; it was taken as "
+                         "right-anterior-superior, so left and right may be swapped."))
+    affine = np.array(ras, dtype=np.float64)
+    affine[:3] *= _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
+    affine[:3] = _RAS_TO_LPS @ affine[:3]
+    return affine
+
+
+def _compare(difference: np.ndarray, size: tuple[int, int, int], warnings: list[tuple[str, str]]) -> None:
+    """Tell if the two placements of the same image disagree."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in size])).reshape(3, -1)
+    shift = np.abs(difference[:3, :3] @ corners + difference[:3, 3:]).max()
+    if not shift <= _FORMS_DIFFER_MM:
+        warnings.append(("SFORM_QFORM_DIFFER", f"The NIfTI file's two placements in space differ by up to {shift:.1f} "
+                         "mm; the sform was used."))
