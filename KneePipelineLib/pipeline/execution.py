@@ -173,9 +173,15 @@ class StateExecution:
             "results": {name: job.manifests[name].result for name in uses},
             "outcomes": {name: _told(o) for name, o in job.outcomes.items()} if step.publishes else {},
             "edited": str(edit) if edit else None, "scale": attempt.hints.scale,
-            "force_cpu": attempt.hints.force_cpu, "provenance": job.provenance if step.publishes else {},
+            "force_cpu": attempt.hints.force_cpu, "provenance": self._provenance() if step.publishes else {},
             "writes": list(step.writes), "failure_code": step.failure_code,
         })
+
+    def _provenance(self) -> dict:
+        """What the results may say about the run: the steps' own warnings, none about how the run went."""
+        told = [list(w) for step in self.job.steps if step.name in self.job.manifests
+                for w in self.job.manifests[step.name].warnings]
+        return {**self.job.provenance, "warnings": told}
 
     def _files_of(self, step: Step) -> Path:
         return self.job.out if step.publishes else self.job.store.folder(step.folder)
@@ -241,7 +247,7 @@ class StateExecution:
             job.store.commit(step.folder, manifest)
         job.manifests[step.name] = manifest
         job.outcomes[step.name] = {"status": "done", "reused": False, "saved": step.checkpointed, "record": record}
-        job.progress.advance(step.name, 1.0, step.title)
+        job.progress.advance(step.name, 1.0)
 
     def _failed(self, attempt: Attempt, failure: Failure) -> None:
         job, step = self.job, attempt.step

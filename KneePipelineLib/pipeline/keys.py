@@ -110,4 +110,5 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
     if step.publishes:
         key["outcomes"] = {name: [str(o["status"]), o.get("reason"), (o.get("error") or {}).get("code")]
                            for name, o in sorted(outcomes.items()) if name != step.name}
+        key["warnings"] = {name: [list(w) for w in before[name].warnings] for name in step.uses() if name in before}
     return key

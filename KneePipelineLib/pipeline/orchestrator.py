@@ -150,7 +150,16 @@ class Orchestrator:
         for state in WORKING_STATES:
             self._enter(state, state.name.capitalize())
             StateExecution(job, self._workers, steps_of(state, self.steps)).run()
+            if state == State.VALIDATION:
+                self._foresee()
         return self._complete()
+
+    def _foresee(self) -> None:
+        """Take the steps that will be skipped out of the progress bar."""
+        job = self._job
+        for step in self.steps:
+            if step.name not in job.wanted or (not self.options.practice and step.applies(self.options, job.results)):
+                job.progress.drop(step.name)
 
     def _enter(self, state: State, message: str) -> None:
         job = self._job

@@ -1,0 +1,126 @@
+"""FORMATTING: every file a person or a script reads, made by the results room from what the steps left."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from ... import results
+from ...errors import KneePipelineError
+from ...imaging import Volume, read_image, read_labels
+from ...job import JobOptions
+from ...results import Output
+from ..context import StageContext
+from ..files import read_json
+from . import handover
+
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def write_files(context: StageContext) -> dict:
+    """Write all files of the design's section 8 for which there is something to write."""
+    options, out = context.options, context.out
+    found = Findings(context)
+    outputs: list[Output] = []
+    context.progress(0.1, "Writing label maps")
+    outputs += results.write_label_files(out, options.prefix, labels=found.labels, subregions=found.subregions,
+                                         depth=found.depth)
+    context.progress(0.4, "Writing surfaces")
+    outputs += results.write_mesh_files(out, found.surfaces, raw_femur=found.raw_femur,
+                                        cartilage_surfaces=found.cartilage_surfaces)
+    if found.regions:
+        outputs += results.write_thickness_files(out, options.prefix, found.regions)
+    context.progress(0.6, "Writing the report")
+    record = found.record(outputs)
+    finish(context, record, found)
+    return {"files": len(outputs)}
+
+
+def finish(context: StageContext, record: dict, found: Findings) -> None:
+    """Report, results.json, results.csv and the archive; the record lists them all."""
+    options, out = context.options, context.out
+    ending = [results.report_output(), *results.results_outputs(), *archive_outputs(options)]
+    record["outputs"] += [output.to_dict() for output in ending]
+    behind = found.image if found.image is not None and found.labels is not None \
+        and found.image.same_grid(found.labels, 0.01) else None
+    results.write_report(out, record, labels=found.subregions or found.labels, image=behind, surfaces=found.surfaces,
+                         axes=found.axes)
+    results.write_results(out, record)
+    context.progress(0.9, "Packing the results")
+    if options.zip:
+        write_archive(out, f"{options.prefix}_results.zip")
+
+
+class Findings:
+    """What the steps left, read back; None or empty where a step did not run."""
+
+    def __init__(self, context: StageContext) -> None:
+        self.context = context
+        self.image: Volume | None = None
+        self.labels = self.subregions = self.depth = self.raw_femur = self.axes = None
+        self.surfaces, self.cartilage_surfaces, self.regions, self.menisci = {}, {}, {}, {}
+        self.side = "unknown"
+        if context.has("image"):
+            self.image = read_image(context.path("image", "image.nrrd"))
+        if context.has("surfaces"):
+            prepared = handover.load_prepared(context.folders["surfaces"])
+            self.labels, self.subregions = prepared.labels, prepared.subregions
+            self.surfaces, self.cartilage_surfaces = prepared.surfaces, prepared.cartilage_surfaces
+            self.raw_femur, self.side = prepared.dense_bones.get("femur"), prepared.side
+            self.axes = prepared.frame.axes
+        elif context.has("review"):
+            self.labels = read_labels(context.path("review", "labels.nrrd"))
+        if context.has("thickness"):
+            self.depth = read_labels(context.path("thickness", "depth.nrrd"))
+            self.surfaces = handover.load_surfaces(context.path("thickness", "measured.npz"))
+            measures = read_json(context.path("thickness", "measures.json"))
+            self.regions = handover.with_nan(measures["regions"])
+            self.menisci = handover.with_nan(measures["menisci"])
+
+    def record(self, outputs: list[Output]) -> dict:
+        """The record that becomes results.json."""
+        context, options = self.context, self.context.options
+        facts = context.result("input")
+        header = context.result("metadata")
+        source = context.result("segmentation").get("source", "none")
+        steps = [name for name, outcome in context.outcomes.items() if outcome["status"] == "done"]
+        run = results.run_facts(
+            options.without_paths(), steps, segmentation=source, practice=options.practice, seed=options.seed,
+            model={"name": options.model} if source == "network" else None,
+        )
+        shown = self.image if self.image is not None else self.labels
+        given = {} if shown is None else results.input_facts(
+            shown, kind=str(facts.get("format") or "unknown"), content=facts.get("kind", "image"))
+        return results.build_results(
+            prefix=options.prefix, run=run, input_facts=given, side=self.side,
+            side_from="none" if self.side == "unknown" else "option" if options.side != "auto" else "labels",
+            other_sides={"header": header["laterality"]} if header.get("laterality") else None,
+            regions=self.regions, menisci=self.menisci, labels=self.labels, subregions=self.subregions,
+            surfaces=self.surfaces, warnings=context.provenance.get("warnings", []), outputs=outputs,
+            errors=[{**o["error"], "part": name} for name, o in context.outcomes.items() if o["status"] == "failed"],
+            skipped=[(name, o["reason"]) for name, o in context.outcomes.items() if o["status"] == "skipped"],
+        )
+
+
+def archive_outputs(options: JobOptions) -> list[Output]:
+    """The listing of the archive, when one was asked for."""
+    if not options.zip:
+        return []
+    path = f"{options.prefix}_results.zip"
+    return [Output(role="archive", path=path, type="archive", title="All results in one file")]
+
+
+def write_archive(folder: Path, name: str) -> None:
+    """Pack every file of a folder, in one order and with one date, so that equal results make equal archives."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != name)
+    try:
+        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for path in files:
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), FIXED_DATE)
+                entry.external_attr = 0o644 << 16
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                with path.open("rb") as source, archive.open(entry, "w") as target:
+                    while block := source.read(1 << 20):
+                        target.write(block)
+    except zipfile.LargeZipFile:
+        raise KneePipelineError("The results are too large for one zip file.", "Run without --zip.") from None

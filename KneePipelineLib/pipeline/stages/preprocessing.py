@@ -1,0 +1,33 @@
+"""PREPROCESSING: the image, the echoes and the header, each brought into the form that the later steps read."""
+
+from __future__ import annotations
+
+from ...imaging import dicom_facts, read_echoes, write_volume
+from ..context import StageContext
+from ..files import write_json
+from .validation import read_input
+
+
+def prepare_image(context: StageContext) -> dict:
+    """INPUT as one NRRD in its own orientation."""
+    context.progress(0.1, "Reading the image")
+    volume = read_input(context)
+    context.progress(0.6, "Keeping the image")
+    write_volume(volume, context.out / "image.nrrd")
+    return {"orientation": volume.orientation}
+
+
+def prepare_echoes(context: StageContext) -> dict:
+    """The echoes, first one first, as ``echo_1.nrrd`` and so on."""
+    echoes = read_echoes(context.options.echoes or context.options.input, series=context.options.series)
+    for number, echo in enumerate(echoes, start=1):
+        context.progress(number / len(echoes), f"Keeping echo {number} of {len(echoes)}")
+        write_volume(echo, context.out / f"echo_{number}.nrrd")
+    return {"echo_times_ms": [echo.meta.get("echo_time_ms") for echo in echoes]}
+
+
+def prepare_metadata(context: StageContext) -> dict:
+    """What the DICOM header says about the acquisition, without names, dates or UIDs."""
+    facts = dicom_facts(context.options.input, series=context.options.series)
+    write_json(context.out / "metadata.json", facts)
+    return {"laterality": facts.get("laterality")}
