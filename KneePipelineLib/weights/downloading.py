@@ -12,7 +12,7 @@ from ..errors import ConfigError, WeightsCorruptError
 from . import layouts, store
 from .checksums import git_blob_sha1_of, sha256_of
 from .entries import Model, entry
-from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, NotOnHubError
+from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, NotOnHubError, folder_errors
 from .hub import Hub, RemoteFile, RemoteRepository
 from .locks import model_lock
 
@@ -62,7 +62,7 @@ def download(name: str, *, progress: Progress | None = None, accept_licence: boo
             f"The terms of {model.name} have not been accepted (licence: {model.licence}).",
             f"Read {model.page}, then run: python3 -m KneePipelineLib models download {model.name} --accept-licence",
             page=model.page)
-    with model_lock(store.models_dir(), model.name):
+    with folder_errors(model.name), model_lock(store.models_dir(), model.name):
         return _download(model, Hub(model), revision or model.revision, accepted, progress)
 
 

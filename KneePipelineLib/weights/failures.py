@@ -5,6 +5,10 @@ A damaged file is :class:`KneePipelineLib.errors.WeightsCorruptError` (E_HARD_00
 
 from __future__ import annotations
 
+import contextlib
+import errno
+from collections.abc import Iterator
+
 from ..errors import ConfigError, InvalidFormatError, KneePipelineError, MissingFileError, WeightsCorruptError
 
 __all__ = [
@@ -16,6 +20,7 @@ __all__ = [
     "ImportRefusedError",
     "LicenceNotAcceptedError",
     "ModelBusyError",
+    "ModelsFolderError",
     "NotOnHubError",
     "OfflineError",
     "ProxyFailedError",
@@ -24,6 +29,7 @@ __all__ = [
     "WeightsCorruptError",
     "WeightsMissingError",
     "WrongPairError",
+    "folder_errors",
 ]
 
 
@@ -45,6 +51,10 @@ class WrongPairError(ConfigError):
 
 class ModelBusyError(KneePipelineError):
     """Another process is downloading, importing or removing the same model."""
+
+
+class ModelsFolderError(KneePipelineError):
+    """The models' folder cannot be read or written."""
 
 
 class DownloadError(KneePipelineError):
@@ -87,3 +97,18 @@ class OfflineError(DownloadError):
 
 class DiskSpaceError(DownloadError):
     """Too little free disk space for the files."""
+
+
+@contextlib.contextmanager
+def folder_errors(name: str) -> Iterator[None]:
+    """Turn what the operating system says about the models' folder into a sentence; for work on model ``name``."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever listened to the progress has gone; not the folder's fault
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise DiskSpaceError(f"The disk of the models' folder is full; {name} was not installed.",
+                                 "Free some space, or set KNEEPIPELINE_HOME to another disk.") from error
+        raise ModelsFolderError(f"The models' folder cannot be used for {name} ({error.strerror or 'system error'}).",
+                                "Check its permissions, or set KNEEPIPELINE_HOME to another folder.") from error

@@ -26,6 +26,7 @@ from .refusals import explain, explain_unreachable
 CONNECT_TIMEOUT_S = 15.0
 STALL_TIMEOUT_S = 30.0  # without a single byte
 ATTEMPTS = 6  # in a row without progress
+CONNECT_ATTEMPTS = 3  # as long as nothing at all has arrived: most likely there is no network
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 20.0
 _TRANSIENT_STATUS = (408, 429, 500, 502, 503, 504)
@@ -155,7 +156,9 @@ class Hub:
             except Exception as error:
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** failed)
                 failed, reached = (1, progress()) if progress() > reached else (failed + 1, reached)
-                if not _is_transient(error, http) or failed >= ATTEMPTS:
+                unconnected = reached <= 0 and isinstance(error, http.ConnectError | http.ConnectTimeout)
+                limit = min(ATTEMPTS, CONNECT_ATTEMPTS) if unconnected else ATTEMPTS
+                if not _is_transient(error, http) or failed >= limit:
                     translated = explain(error, self._model, self.host, has_token=bool(self._token), http=http)
                     if translated is None:
                         raise
@@ -191,6 +194,8 @@ def _http(library: ModuleType) -> ModuleType:
 
 
 def _is_transient(error: Exception, http: ModuleType) -> bool:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return False
     if isinstance(error, http.TimeoutException | http.NetworkError | http.RemoteProtocolError):
         return True
     status = getattr(getattr(error, "response", None), "status_code", None)

@@ -21,7 +21,7 @@ from .. import __version__
 from ..errors import MissingFileError
 from . import layouts, store
 from .entries import Model, catalogue, entry
-from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError
+from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, folder_errors
 from .locks import model_lock
 
 MAX_FILES = 20_000
@@ -78,7 +78,7 @@ def import_from(path: str | Path, name: str, *, accept_licence: bool = False,
             f"Read {model.page}, then give --accept-licence.", page=model.page)
     with _opened(Path(path)) as source:
         plan = layouts.plan(model, source.sizes, source.root_name)
-        with model_lock(store.models_dir(), model.name):
+        with folder_errors(model.name), model_lock(store.models_dir(), model.name):
             return _copy(model, source, plan, accepted, progress)
 
 
@@ -118,9 +118,6 @@ def _copy_file(source: _Source, name: str, target: Path) -> None:
                 write.write(block)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ImportRefusedError(f"The archive is damaged at {name}.", "Copy or download it again.") from error
-    except OSError as error:
-        raise ImportRefusedError(f"{name} could not be copied ({error.strerror or 'read error'}).",
-                                 "Check the medium it lies on.") from error
     if left_bytes:
         raise ImportRefusedError(f"{name} does not have the size it states.", "Copy or download it again.")
 

@@ -39,7 +39,11 @@ def explain(error: Exception, model: Model, host: str, *, has_token: bool, http:
     if isinstance(error, http.ProxyError):
         return ProxyFailedError(f"{model.name} was not downloaded: the proxy refused the connection to {host}.",
                                 "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
-    if isinstance(error, http.TimeoutException | http.RemoteProtocolError | http.ReadError):
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return HubUnreachableError(
+            f"{model.name} was not downloaded: the certificate of {host} is not trusted on this machine.",
+            "Where a proxy inspects traffic, set SSL_CERT_FILE to its certificate.")
+    if isinstance(error, http.ReadTimeout | http.WriteTimeout | http.RemoteProtocolError | http.ReadError):
         return TransferStalledError(
             f"The download of {model.name} from {host} stood still or was cut too often.",
             "Run the same command again later: it continues where it stopped.")

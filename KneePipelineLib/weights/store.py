@@ -20,7 +20,7 @@ from ..errors import ConfigError, WeightsCorruptError
 from . import layouts
 from .checksums import ChecksumCache
 from .entries import Model, catalogue, entry
-from .failures import WeightsMissingError
+from .failures import WeightsMissingError, folder_errors
 from .locks import model_lock
 
 RECEIPT = "receipt.json"
@@ -159,7 +159,7 @@ def remove(name: str) -> int:
     found = [folder for folder in (folder_of(model), partial_folder_of(model)) if folder.exists()]
     if not found:
         raise WeightsMissingError(f"The model {model.name} is not installed.", "There is nothing to remove.")
-    with model_lock(models_dir(), model.name):
+    with folder_errors(model.name), model_lock(models_dir(), model.name):
         freed_bytes = sum(path.stat().st_size for folder in found for path in folder.rglob("*") if path.is_file())
         for folder in found:
             _discard(folder)
