@@ -87,7 +87,8 @@ def _affine(fields: dict[str, str], dimension: int) -> np.ndarray:
     matrix = values(dimension**2, np.eye(dimension).ravel(), "TransformMatrix", "Rotation", "Orientation")
     affine = np.eye(4)
     used = min(dimension, 3)
-    affine[:used, :used] = matrix.reshape(dimension, dimension).T[:used, :used] * spacing[:used]
+    with np.errstate(all="ignore"):  # what is not finite is refused a little later
+        affine[:used, :used] = matrix.reshape(dimension, dimension).T[:used, :used] * spacing[:used]
     affine[:used, 3] = origin[:used]
     return affine
 

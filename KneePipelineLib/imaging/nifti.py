@@ -80,15 +80,17 @@ def _affine(header: object, size: tuple[int, int, int], warnings: list[tuple[str
         warnings.append(("NO_ORIENTATION", "The NIfTI file does not say how it lies in the patient; it was taken as "
                          "right-anterior-superior, so left and right may be swapped."))
     affine = np.array(ras, dtype=np.float64)
-    affine[:3] *= _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
-    affine[:3] = _RAS_TO_LPS @ affine[:3]
+    with np.errstate(all="ignore"):  # what is not finite is refused a little later
+        affine[:3] *= _UNITS_MM.get(header.get_xyzt_units()[0], 1.0)
+        affine[:3] = _RAS_TO_LPS @ affine[:3]
     return affine
 
 
 def _compare(difference: np.ndarray, size: tuple[int, int, int], warnings: list[tuple[str, str]]) -> None:
     """Tell if the two placements of the same image disagree."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in size])).reshape(3, -1)
-    shift = np.abs(difference[:3, :3] @ corners + difference[:3, 3:]).max()
+    with np.errstate(all="ignore"):
+        shift = np.abs(difference[:3, :3] @ corners + difference[:3, 3:]).max()
     if not shift <= _FORMS_DIFFER_MM:
         warnings.append(("SFORM_QFORM_DIFFER", f"The NIfTI file's two placements in space differ by up to {shift:.1f} "
                          "mm; the sform was used."))

@@ -131,8 +131,9 @@ def _geometry(header: _Header, sizes: list[int], kinds: list[str]) -> tuple[list
     if len(spatial) > 3:
         spatial = spatial[:3]  # a "-time" space: its fourth axis repeats the volume
     signs = np.array(_TO_LPS.get(_space(header), (1, 1, 1)), dtype=float)
-    for column, axis in enumerate(spatial):
-        affine[:3, column] = signs * _vector(vectors[axis])
+    with np.errstate(all="ignore"):  # what is not finite is refused a little later
+        for column, axis in enumerate(spatial):
+            affine[:3, column] = signs * _vector(vectors[axis])
     origin = header.get("space origin")
     affine[:3, 3] = signs * _vector(origin) if origin else 0.0
     return spatial, affine

@@ -100,7 +100,7 @@ def open_input(path: str | os.PathLike | Source, *, limits: Limits = DEFAULT_LIM
 
 
 def sniff(path: Path) -> str | None:
-    """The format of a file: ``DICOM``, ``NIfTI``, ``NRRD``, ``MetaImage``, ``zip``, or None. Content first, then suffix.
+    """The format of a file (as ``Source.kind``, or ``zip``), or None: by its content first, then by its suffix.
 
     Raises
     ------
