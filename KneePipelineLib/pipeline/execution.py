@@ -14,8 +14,11 @@ from .job_state import Job
 from .keys import step_key
 from .lanes import Lane
 from .plan import Step
+from .publish import EDITED_STEP
 
 PRELOAD = ("numpy", "SimpleITK")
+WORKER_START_S = 0.5
+"""What starting one more worker costs; a shorter step rather waits for one that is free."""
 
 
 class Workers:
@@ -26,11 +29,13 @@ class Workers:
         self._lanes: dict[int, Lane] = {}
         self._started = 0
 
-    def idle(self) -> Lane:
-        """A worker that has nothing to do, a new one if need be."""
+    def idle(self, expected_s: float) -> Lane | None:
+        """A worker that has nothing to do; None when all work and a step of that length does not repay a new one."""
         for lane in self._lanes.values():
             if lane.step is None:
                 return lane
+        if self._lanes and expected_s < WORKER_START_S:
+            return None
         self._started += 1
         preload = () if self._job.options.practice else PRELOAD
         lane = Lane(self._started, self._job.inbox, self._job.token, preload)
@@ -101,7 +106,7 @@ class StateExecution:
             now = self.job.clock.monotonic()
             for attempt in self._attempts.values():
                 if attempt.lane is None and attempt.due <= now:
-                    self._launch(attempt)
+                    self._launch(attempt, self.workers.idle(self.job.expected_s(attempt.step)))
             self._hear(self.job.wait(now + 1.0))
             self._look_for_hangs()
 
@@ -116,7 +121,7 @@ class StateExecution:
                 self.job.log.line(f"{step.title}: skipped, {reason}")
                 continue
             key = step_key(step, self.job.options, self.job.inputs, self.job.manifests, self.job.outcomes,
-                           self.job.publisher.edit if step.edited else None)
+                           self._edit_for(step))
             if not self._reuse(step, key):
                 self._attempts[step.name] = Attempt(step, key)
 
@@ -157,15 +162,17 @@ class StateExecution:
         job.log.line(f"{step.title}: unchanged, taken from the earlier run")
         return True
 
-    def _launch(self, attempt: Attempt) -> None:
+    def _launch(self, attempt: Attempt, lane: Lane | None) -> None:
+        if lane is None:
+            return
         job, step = self.job, attempt.step
-        attempt.lane = self.workers.idle()
+        attempt.lane = lane
         attempt.last_sign = job.clock.monotonic()
         attempt.warnings.clear()
         job.progress.advance(step.name, 0.0, step.title)
         uses = [name for name in step.uses() if name in job.manifests]
         by_name = {s.name: s for s in job.steps}
-        edit = job.publisher.edit if step.edited else None
+        edit = self._edit_for(step)
         attempt.lane.give({
             "step": step.name, "body": f"practice:{step.name}" if job.options.practice else step.body,
             "options": job.options.to_dict(), "out": str(job.store.working_folder(step.folder)),
@@ -176,6 +183,18 @@ class StateExecution:
             "force_cpu": attempt.hints.force_cpu, "provenance": self._provenance() if step.publishes else {},
             "writes": list(step.writes), "failure_code": step.failure_code,
         })
+
+    def _edit_for(self, step: Step) -> Path | None:
+        """A person's correction of the labels; one of an earlier, different segmentation is kept but not used."""
+        publisher = self.job.publisher
+        if not step.edited or publisher.edit is None:
+            return None
+        edit = publisher.edit_of(self.job.manifests[EDITED_STEP].content())
+        if edit is None:
+            name = publisher.set_edit_aside()
+            self.job.warn("EDIT_SET_ASIDE", "The segmentation itself has changed; the corrected label map of the "
+                          f"earlier one was kept as {name} and is not used.")
+        return edit
 
     def _provenance(self) -> dict:
         """What the results may say about the run: the steps' own warnings, none about how the run went."""

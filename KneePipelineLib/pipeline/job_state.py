@@ -58,6 +58,11 @@ class Job:
         """Step -> what its body returned, for the steps that finished."""
         return {name: manifest.result for name, manifest in self.manifests.items()}
 
+    def expected_s(self, step: Step) -> float:
+        """How long a step is likely to take: by this machine's history, else by the plan."""
+        known = self.history.expected_s(step.name)
+        return known if known is not None else 0.1 if self.options.practice else step.weight
+
     def warn(self, code: str, message: str) -> None:
         """Tell the person, log.txt and pipeline.json."""
         message = self.scrub(message)

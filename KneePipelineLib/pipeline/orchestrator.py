@@ -185,17 +185,18 @@ class Orchestrator:
             job.log.line("The publication that was interrupted has been finished.")
 
     def _look_for_edit(self) -> None:
+        """Take over a label map that a person changed in the run folder, before anything could write over it."""
         job, publisher = self._job, self._job.publisher
-        segmentation = next((step for step in self.steps if step.name == "segmentation"), None)
         found = publisher.find_edit()
-        if found is not None and segmentation is not None:
-            manifest, _ = job.store.load(segmentation.folder)
-            if manifest is not None and is_whole_nrrd(found):
-                publisher.adopt_edit(found, manifest.content())
+        if found is not None:
+            if is_whole_nrrd(found):
+                publisher.adopt_edit(found)
                 job.log.line(f"The label map was edited by hand (SHA-256 {hash_file(found)[:12]}).")
+            else:
+                job.warn("RESULT_DAMAGED", "The label map in the output folder is damaged; it is made again.")
         if publisher.edit is not None and self.options.restart:
             name = publisher.set_edit_aside()
-            job.warn("EDIT_SET_ASIDE", f"--restart begins anew; your edited label map was kept as {name}.")
+            job.warn("EDIT_SET_ASIDE", f"--restart begins anew; your corrected label map was kept as {name}.")
 
     def _complete(self) -> int:
         job = self._job

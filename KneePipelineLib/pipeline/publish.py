@@ -23,6 +23,7 @@ from .files import hash_file, read_json, remove, write_json
 LAST = "results.json"
 EDITABLE = "_all-labels.nrrd"
 EDIT_FOLDER = "edits"
+EDITED_STEP = "segmentation"
 
 
 class Publisher:
@@ -102,24 +103,27 @@ class Publisher:
                 return path
         return None
 
+    def edit_of(self, segmentation: str) -> Path | None:
+        """The kept edit, if it is one of the segmentation with this content hash."""
+        return self.edit if self.edit_is_based_on() == segmentation else None
+
     @property
     def edit(self) -> Path | None:
         """The kept copy of a person's edit."""
         path = self.store.folder(EDIT_FOLDER) / "labels.nrrd"
         return path if path.is_file() else None
 
-    def adopt_edit(self, path: Path, based_on: str) -> None:
+    def adopt_edit(self, path: Path) -> None:
         """Keep a copy of an edited label map, so that publishing new results cannot lose it.
 
-        Parameters
-        ----------
-        based_on : str
-            Content hash of the segmentation that was edited.
+        Beside it is noted which segmentation the published map came from: an edit of another one would be no edit.
         """
+        published = self.published() or Manifest.from_dict(read_json(self.staged / MANIFEST))
         folder = self.store.folder(EDIT_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
         temporary = folder / ".labels.nrrd.tmp"
         shutil.copyfile(path, temporary)
+        based_on = published.key.get("reads", {}).get(EDITED_STEP, "") if published else ""
         write_json(folder / "about.json", {"based_on": based_on, "sha256": hash_file(temporary)})
         os.replace(temporary, folder / "labels.nrrd")
 

@@ -19,36 +19,44 @@ FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
 def write_files(context: StageContext) -> dict:
     """Write all files of the design's section 8 for which there is something to write."""
-    options, out = context.options, context.out
     found = Findings(context)
-    outputs: list[Output] = []
+    outputs = write_measured(context, found)
+    write_record(context, found, outputs)
+    pack(context)
+    return {"files": len(outputs)}
+
+
+def write_measured(context: StageContext, found: Findings) -> list[Output]:
+    """Label maps, surfaces and thickness tables."""
+    options, out = context.options, context.out
     context.progress(0.1, "Writing label maps")
-    outputs += results.write_label_files(out, options.prefix, labels=found.labels, subregions=found.subregions,
-                                         depth=found.depth)
+    outputs = results.write_label_files(out, options.prefix, labels=found.labels, subregions=found.subregions,
+                                        depth=found.depth)
     context.progress(0.4, "Writing surfaces")
     outputs += results.write_mesh_files(out, found.surfaces, raw_femur=found.raw_femur,
                                         cartilage_surfaces=found.cartilage_surfaces)
     if found.regions:
         outputs += results.write_thickness_files(out, options.prefix, found.regions)
-    context.progress(0.6, "Writing the report")
-    record = found.record(outputs)
-    finish(context, record, found)
-    return {"files": len(outputs)}
+    return outputs
 
 
-def finish(context: StageContext, record: dict, found: Findings) -> None:
-    """Report, results.json, results.csv and the archive; the record lists them all."""
+def write_record(context: StageContext, found: Findings, outputs: list[Output]) -> None:
+    """Report, results.json and results.csv; the record lists every file."""
     options, out = context.options, context.out
-    ending = [results.report_output(), *results.results_outputs(), *archive_outputs(options)]
-    record["outputs"] += [output.to_dict() for output in ending]
-    behind = found.image if found.image is not None and found.labels is not None \
-        and found.image.same_grid(found.labels, 0.01) else None
-    results.write_report(out, record, labels=found.subregions or found.labels, image=behind, surfaces=found.surfaces,
-                         axes=found.axes)
+    context.progress(0.6, "Writing the report")
+    record = found.record([*outputs, results.report_output(), *results.results_outputs(), *archive_outputs(options)])
+    image, labels = found.image, found.labels
+    behind = image if image is not None and labels is not None and image.same_grid(labels, 0.01) else None
+    results.write_report(out, record, labels=labels if found.subregions is None else found.subregions, image=behind,
+                         surfaces=found.surfaces, axes=found.axes)
     results.write_results(out, record)
-    context.progress(0.9, "Packing the results")
-    if options.zip:
-        write_archive(out, f"{options.prefix}_results.zip")
+
+
+def pack(context: StageContext) -> None:
+    """The archive, when one was asked for."""
+    if context.options.zip:
+        context.progress(0.9, "Packing the results")
+        write_archive(context.out, f"{context.options.prefix}_results.zip")
 
 
 class Findings:
