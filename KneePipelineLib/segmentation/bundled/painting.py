@@ -1,0 +1,76 @@
+"""From a patch of tissue labels to the image a scanner might have made of it (after SynthSeg, Billot et al., 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from . import tissues
+from .deform import smooth_noise, uniform
+
+
+def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Give unlabelled background soft tissue: patches of muscle, fat, fluid, tendon and vessel, skin, and air outside.
+
+    Parameters
+    ----------
+    labels : torch.Tensor
+        uint8, shape (z, y, x); 0 is the background to fill, 255 lies outside the map and becomes background too.
+    depth_mm : torch.Tensor
+        Distance in mm to the nearest labelled voxel, same shape.
+    """
+    shape, device = tuple(labels.shape), labels.device
+    dressed = labels.clone()
+    field = smooth_noise(shape, uniform(generator, 12, 26), generator, device)
+    field = field + 0.6 * smooth_noise(shape, 8, generator, device)
+    field = field + 0.3 * smooth_noise(shape, 4, generator, device)
+    soft = torch.full_like(labels, tissues.MUSCLE)
+    soft[field > uniform(generator, -0.4, 0.6)] = tissues.FAT
+    thin = smooth_noise(shape, uniform(generator, 8, 16), generator, device)
+    other = smooth_noise(shape, uniform(generator, 8, 16), generator, device)
+    soft[thin.abs() < uniform(generator, 0.02, 0.1)] = tissues.TENDON  # a level set: sheets, like fasciae and tendons
+    soft[(thin.abs() < 0.25) & (other.abs() < 0.25)] = tissues.VESSEL  # two level sets: tubes
+    near = depth_mm < uniform(generator, 1.0, 4.0)
+    soft[near & (other > uniform(generator, 0.3, 1.5))] = tissues.FLUID
+    thickness_mm = uniform(generator, 18, 50) + 4 * smooth_noise(shape, 24, generator, device)
+    soft[depth_mm > thickness_mm - uniform(generator, 1, 3)] = tissues.SKIN
+    soft[depth_mm > thickness_mm] = tissues.AIR
+    background = (labels == 0) | (labels == tissues.UNKNOWN)
+    dressed[background] = soft[background]
+    return dressed
+
+
+def add_cortex(tissue: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Turn the outermost one or two voxels of every bone into dark cortical bone, of uneven thickness."""
+    out = tissue.clone()
+    width = 3 if uniform(generator, 0, 1) < 0.7 else 5
+    patchy = smooth_noise(tuple(tissue.shape), 10, generator, tissue.device) > uniform(generator, -2.5, -0.5)
+    for bone in tissues.BONES:
+        inside = (tissue == bone).to(torch.float32)[None, None]
+        core = -functional.max_pool3d(-inside, width, 1, width // 2)
+        rim = (inside[0, 0] > 0) & (core[0, 0] == 0) & patchy
+        out[rim] = tissues.CORTEX
+    return out
+
+
+def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator) -> torch.Tensor:
+    """Brightness of every voxel, float32, about [0, 1]: tissue means, marrow texture, fine texture.
+
+    Marrow is uneven (red marrow islands, trabeculae, bone marrow lesions): without that, a network calls a dark island
+    of marrow cartilage.
+    """
+    table = tissues.brightness_table(kind, generator)
+    if uniform(generator, 0, 1) < 0.75:
+        tissue = add_cortex(tissue, generator)
+    image = table[tissue.long()]
+    shape, device = tuple(tissue.shape), tissue.device
+    bone = torch.zeros_like(tissue, dtype=torch.bool)
+    for value in tissues.BONES:
+        bone |= tissue == value
+    marrow = smooth_noise(shape, uniform(generator, 6, 20), generator, device)
+    islands = (marrow > uniform(generator, 0.8, 2.0)).to(torch.float32) * uniform(generator, -0.35, 0.35)
+    grain = smooth_noise(shape, 2.5, generator, device) * uniform(generator, 0, 0.06)
+    image = image + torch.where(bone, islands + marrow * uniform(generator, 0, 0.08) + grain, torch.zeros_like(image))
+    image = image + uniform(generator, 0, 0.07) * smooth_noise(shape, 2.5, generator, device)
+    image = image + uniform(generator, 0, 0.05) * smooth_noise(shape, 5, generator, device)
+    return image.clamp_min(0)

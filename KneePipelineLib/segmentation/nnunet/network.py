@@ -1,0 +1,181 @@
+"""The network of a plans file, and the same network made faster on a CPU.
+
+Built by nnU-Net's own functions, from names in plans.json. Those names would let a plans file import and call
+anything, so only the network library's and PyTorch's layers are let through.
+
+On a CPU three layers are replaced by ones that compute the same numbers (to rounding) in less time, all tensors with
+channels last in memory: instance normalisation in place and slab by slab within the cache; 1x1x1 convolutions and
+transposed convolutions without overlap as one matrix product.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import WeightsCorruptError
+from .quiet import quiet
+
+if TYPE_CHECKING:
+    import torch
+
+NETWORK_LIBRARY = "dynamic_network_architectures."
+LAYER_LIBRARIES = ("torch.nn.", NETWORK_LIBRARY)
+CHUNK_BYTES = 2 * 1024**2
+"""How much of a tensor is worked on at once: about what a core's cache holds."""
+
+
+def build_network(plans_manager: object, configuration: object, dataset: dict) -> torch.nn.Module:
+    """The untrained network of a configuration, in evaluation mode on the CPU.
+
+    Raises
+    ------
+    WeightsCorruptError
+        If the plans name anything but a known network.
+    """
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+    from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+
+    arguments = configuration.network_arch_init_kwargs
+    imported = configuration.network_arch_init_kwargs_req_import
+    names = [arguments.get(key) for key in imported]
+    if not str(configuration.network_arch_class_name).startswith(NETWORK_LIBRARY) or not all(
+            n is None or str(n).startswith(LAYER_LIBRARIES) for n in names):
+        raise WeightsCorruptError("The model's plans.json names a network of an unknown library; it was not built.",
+                                  "Use nnU-Net's own networks (PlainConvUNet, ResidualEncoderUNet).")
+    with quiet():
+        network = get_network_from_plans(
+            configuration.network_arch_class_name, arguments, imported,
+            determine_num_input_channels(plans_manager, configuration, dataset),
+            plans_manager.get_label_manager(dataset).num_segmentation_heads,
+            allow_init=False, deep_supervision=False)
+    return network.eval()
+
+
+def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor], fold: str) -> None:
+    """Put a checkpoint's weights into the network.
+
+    Raises
+    ------
+    WeightsCorruptError
+        If names or shapes do not fit, as with a trainer that builds a network of its own.
+    """
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise WeightsCorruptError(f"The weights of fold {fold} do not fit the network of the model's plans.",
+                                  "Weights and plans.json come from different models: get the model again.") from error
+
+
+def speed_up_for_cpu(network: torch.nn.Module) -> torch.nn.Module:
+    """Replace layers in place as described above; state dicts keep their names."""
+    import torch
+    from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
+
+    # The library registers a layer twice (``conv`` and ``all_modules.0``): both names get the same replacement.
+    replaced: dict[int, torch.nn.Module] = {}
+    norms = {id(m.norm) for m in network.modules() if isinstance(m, ConvDropoutNormReLU) and hasattr(m, "norm")}
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if id(child) not in replaced:
+                replaced[id(child)] = _replacement(child, id(child) in norms)
+            setattr(parent, name, replaced[id(child)])
+    return network.to(memory_format=torch.channels_last_3d)
+
+
+def _replacement(layer: torch.nn.Module, follows_convolution: bool) -> torch.nn.Module:
+    import torch
+
+    if type(layer) is torch.nn.InstanceNorm3d and follows_convolution and not layer.track_running_stats:
+        return _classes()["norm"](layer)
+    if type(layer) is torch.nn.Conv3d and _is_pointwise(layer):
+        return _classes()["pointwise"](layer)
+    if type(layer) is torch.nn.ConvTranspose3d and _is_without_overlap(layer):
+        return _classes()["transposed"](layer)
+    return layer
+
+
+def _is_pointwise(conv: torch.nn.Conv3d) -> bool:
+    return (conv.kernel_size == (1, 1, 1) and conv.stride == (1, 1, 1) and conv.padding in ((0, 0, 0), "same", "valid")
+            and conv.groups == 1)
+
+
+def _is_without_overlap(conv: torch.nn.ConvTranspose3d) -> bool:
+    return (conv.kernel_size == conv.stride and conv.padding == (0, 0, 0) and conv.output_padding == (0, 0, 0)
+            and conv.dilation == (1, 1, 1) and conv.groups == 1)
+
+
+_CLASSES: dict[str, type] = {}
+
+
+def _classes() -> dict[str, type]:
+    """The replacement layers; made on first use, because their base class needs torch."""
+    if _CLASSES:
+        return _CLASSES
+    import torch
+    import torch.nn.functional as F
+
+    def rows(x: torch.Tensor) -> torch.Tensor:
+        """(N, C, D, H, W), channels last in memory, as (N, D * H * W, C) without a copy."""
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        return x.permute(0, 2, 3, 4, 1).reshape(x.shape[0], -1, x.shape[1])
+
+    class InstanceNorm(torch.nn.Module):
+        """Instance normalisation that overwrites its input: only ever after a convolution, which nobody else reads."""
+
+        def __init__(self, norm: torch.nn.InstanceNorm3d) -> None:
+            super().__init__()
+            self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+            for sample in rows(x):
+                self._normalize(sample)
+            return x
+
+        def _normalize(self, sample: torch.Tensor) -> None:
+            mean = sample.mean(0, dtype=torch.float32)
+            chunks = sample.split(max(1, CHUNK_BYTES // (4 * sample.shape[1])))
+            square_sum = torch.zeros_like(mean)
+            for chunk in chunks:
+                centred = chunk - mean
+                square_sum += centred.mul_(centred).sum(0)
+            factor = torch.rsqrt(square_sum / len(sample) + self.eps)
+            if self.weight is not None:
+                factor = factor * self.weight
+            shift = -mean * factor if self.bias is None else self.bias - mean * factor
+            for chunk in chunks:
+                if chunk.dtype == torch.float32:
+                    chunk.mul_(factor).add_(shift)
+                else:
+                    chunk.copy_(chunk.float().mul_(factor).add_(shift))
+
+    class PointwiseConv(torch.nn.Module):
+        """A 1x1x1 convolution as one matrix product."""
+
+        def __init__(self, conv: torch.nn.Conv3d) -> None:
+            super().__init__()
+            self.weight, self.bias = conv.weight, conv.bias
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = F.linear(rows(x), self.weight.flatten(1), self.bias)
+            return y.reshape(x.shape[0], *x.shape[2:], -1).permute(0, 4, 1, 2, 3)
+
+    class TransposedConv(torch.nn.Module):
+        """A transposed convolution whose kernel is its stride: every input voxel makes its own block of outputs."""
+
+        def __init__(self, conv: torch.nn.ConvTranspose3d) -> None:
+            super().__init__()
+            self.weight, self.bias, self.kernel = conv.weight, conv.bias, conv.kernel_size
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            n, _, d, h, w = x.shape
+            (a, b, c), out = self.kernel, self.weight.shape[1]
+            y = rows(x) @ self.weight.permute(0, 2, 3, 4, 1).reshape(x.shape[1], -1)
+            y = y.reshape(n, d, h, w, a, b, c, out).permute(0, 1, 4, 2, 5, 3, 6, 7)
+            y = y.reshape(n, d * a, h * b, w * c, out)
+            if self.bias is not None:
+                y += self.bias
+            return y.permute(0, 4, 1, 2, 3)
+
+    _CLASSES.update(norm=InstanceNorm, pointwise=PointwiseConv, transposed=TransposedConv)
+    return _CLASSES

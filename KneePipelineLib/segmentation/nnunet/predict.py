@@ -1,0 +1,179 @@
+"""One knee through one trained nnU-Net configuration, or through a cascade of two."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import InvalidFormatError, SegmentationError
+from ...imaging.labels import remap_labels
+from ...imaging.volume import Volume
+from ..device import release_memory
+from ..types import Cancelled, Progress, RawSegmentation, SegmentationOptions, part_of
+from .checkpoint import load_checkpoint
+from .export import logits_to_labels
+from .folder import ResultsFolder, find_results
+from .network import build_network, load_weights, speed_up_for_cpu
+from .preprocess import preprocess
+from .quiet import quiet
+from .sliding import SlidingWindow, Window
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class Prediction:
+    """One configuration's answer: labels (z, y, x) uint8 in network values, margins by value, and facts."""
+
+    labels: np.ndarray
+    margins: dict[int, float]
+    facts: dict
+
+
+def predict_fullres(volume: Volume, model: Path, *, device: torch.device, configuration: str = "3d_fullres",
+                    options: SegmentationOptions | None = None, progress: Progress | None = None,
+                    cancelled: Cancelled | None = None) -> RawSegmentation:
+    """Label a volume with one configuration of a results folder, in canonical labels on the volume's own grid.
+
+    Raises
+    ------
+    MissingFileError, WeightsCorruptError, InvalidFormatError, SegmentationError
+        See `find_results` and `load_checkpoint`.
+    GpuMemoryError, MemoryCriticalError
+        If not even one tile fits into memory.
+    """
+    options = options or SegmentationOptions()
+    folder = find_results(model, configuration, folds=options.folds, checkpoint=options.checkpoint)
+    seen = volume.reoriented(folder.orientation)
+    answer = predict_array(folder, seen.array, tuple(seen.spacing[::-1]), device=device, options=options,
+                           progress=progress, cancelled=cancelled)
+    return _finish(volume, seen, folder, answer)
+
+
+def predict_cascade(volume: Volume, model: Path, *, device: torch.device, options: SegmentationOptions | None = None,
+                    progress: Progress | None = None, cancelled: Cancelled | None = None) -> RawSegmentation:
+    """Label a volume with 3d_lowres and then 3d_cascade_fullres, which also sees the former's labels.
+
+    Raises
+    ------
+    See `predict_fullres`; SegmentationError also if the stages do not belong together.
+    """
+    options = options or SegmentationOptions()
+    second = find_results(model, "3d_cascade_fullres", folds=options.folds, checkpoint=options.checkpoint)
+    first_name = second.plans["configurations"][second.configuration].get("previous_stage", "3d_lowres")
+    first = find_results(model, first_name, folds=options.folds, checkpoint=options.checkpoint)
+    if first.mapping != second.mapping or first.orientation != second.orientation:
+        raise SegmentationError("The cascade's two stages name different labels or orientations.",
+                                "Both stages must come from one training.")
+    seen = volume.reoriented(second.orientation)
+    spacing = tuple(seen.spacing[::-1])
+    share = 0.3  # of the time: the first stage has fewer tiles
+    low = predict_array(first, seen.array, spacing, device=device, options=options,
+                        progress=part_of(progress, 0, share), cancelled=cancelled)
+    release_memory(device)
+    answer = predict_array(second, seen.array, spacing, device=device, options=options, previous=low.labels,
+                           progress=part_of(progress, share, 1), cancelled=cancelled)
+    answer.facts["first_stage"] = low.facts
+    return _finish(volume, seen, second, answer)
+
+
+def _finish(volume: Volume, seen: Volume, folder: ResultsFolder, answer: Prediction) -> RawSegmentation:
+    labels = remap_labels(answer.labels, folder.mapping)
+    labels = seen.with_array(labels).reoriented(volume.orientation).array
+    margins = {folder.mapping[v]: m for v, m in answer.margins.items() if v in folder.mapping}
+    return RawSegmentation(volume.with_array(labels), margins, answer.facts)
+
+
+def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[float, ...], *, device: torch.device,
+                  options: SegmentationOptions, previous: np.ndarray | None = None, progress: Progress | None = None,
+                  cancelled: Cancelled | None = None) -> Prediction:
+    """One configuration on an array as the network was trained to see it: what nnU-Net's own predictor gives.
+
+    Parameters
+    ----------
+    array : (z, y, x) numpy.ndarray
+    spacing_mm : (z, y, x) floats
+    previous : (z, y, x) integers or None
+        The first stage's answer on the array's grid, in network values.
+    """
+    import torch
+
+    start = time.perf_counter()
+    with quiet():
+        plans_manager, configuration, labels = _managers(folder)
+        if (previous is None) != (configuration.previous_stage_name is None):
+            raise SegmentationError(f"The configuration {folder.configuration} "
+                                    + ("needs an earlier stage." if previous is None else "takes no earlier stage."),
+                                    "Choose nnunet_cascade for a cascade and nnunet_fullres otherwise.")
+        case = preprocess(array, spacing_mm, plans_manager, configuration, previous)
+    report = part_of(progress, 0, 1)
+    report(0.04, "Image prepared for the network")
+    after_preparation = time.perf_counter()
+    precision = choose_precision(options.precision, device)
+    total, tiles, batch, mirror = None, 0, 1, ()
+    network = build_network(plans_manager, configuration, folder.dataset)
+    fast = False
+    for number, path in enumerate(folder.checkpoints):
+        checkpoint = load_checkpoint(path)
+        if checkpoint.configuration not in (None, folder.configuration):
+            raise InvalidFormatError(f"The checkpoint of fold {folder.folds[number]} was trained for "
+                                     f"{checkpoint.configuration}, not for {folder.configuration}.",
+                                     "The folder's parts come from different models.")
+        mirror = checkpoint.mirror_axes if options.mirroring else ()
+        load_weights(network, checkpoint.weights, folder.folds[number])
+        del checkpoint
+        if device.type == "cpu" and not fast and len(configuration.patch_size) == 3:
+            network, fast = speed_up_for_cpu(network), True
+        network.to(device)
+        share = (0.92 - 0.05) / len(folder.checkpoints)
+        window = Window(tuple(configuration.patch_size), labels.num_segmentation_heads,
+                        [int(v) for v in labels.foreground_labels] if previous is not None else [],
+                        options.tile_step, mirror, options.tile_batch, precision)
+        sliding = SlidingWindow(network, window, device,
+                                part_of(progress, 0.05 + share * number, 0.05 + share * (number + 1)), cancelled)
+        logits = sliding.run(case.data, case.previous)
+        tiles, batch = tiles + sliding.tiles, sliding.batch_used
+        total = logits if total is None else total.add_(logits)
+        del logits, sliding
+    if len(folder.checkpoints) > 1:
+        total /= len(folder.checkpoints)
+    del network
+    release_memory(device)
+    after_network = time.perf_counter()
+    with torch.inference_mode(), quiet():
+        found, margins = logits_to_labels(total, case, plans_manager, configuration,
+                                          part_of(progress, 0.92, 1), cancelled)
+    end = time.perf_counter()
+    facts = {"kind": "nnunet", "configuration": folder.configuration, "folds": folder.folds,
+             "checkpoint": folder.checkpoints[0].name, "device": str(device), "precision": precision,
+             "patch_size": list(configuration.patch_size), "tiles": tiles, "tile_batch": batch,
+             "mirroring": bool(mirror), "seconds": round(end - start, 3),
+             "seconds_preparation": round(after_preparation - start, 3),
+             "seconds_network": round(after_network - after_preparation, 3),
+             "seconds_labels": round(end - after_network, 3)}
+    return Prediction(found, margins, facts)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Half precision on CUDA, as nnU-Net itself computes there; float32 elsewhere, unless asked for."""
+    if wanted == "auto":
+        return "float16" if device.type == "cuda" else "float32"
+    if wanted == "float16" and device.type == "cpu":
+        return "float32"  # CPUs have no arithmetic for it
+    return wanted
+
+
+def _managers(folder: ResultsFolder) -> tuple[object, object, object]:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    plans_manager = PlansManager(folder.plans)
+    labels = plans_manager.get_label_manager(folder.dataset)
+    if labels.has_regions:
+        raise SegmentationError("The network was trained with overlapping regions instead of labels.",
+                                "Only networks with one value for each structure can be used.")
+    return plans_manager, plans_manager.get_configuration(folder.configuration), labels
