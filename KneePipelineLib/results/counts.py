@@ -54,7 +54,9 @@ def _bone(region: str) -> str:
 
 
 def _histogram(values: np.ndarray) -> np.ndarray:
-    return np.bincount(np.asarray(values).ravel(), minlength=256)
+    """Numbers of the values 0 to 255; slice by slice, because a whole volume as 64-bit numbers leaves the cache."""
+    array = np.atleast_2d(np.asarray(values))
+    return sum(np.bincount(part.ravel(), minlength=256) for part in array)
 
 
 def _add(counts: dict, kind: str, histogram: np.ndarray, names: tuple | list, divided: bool = True) -> None:

@@ -47,14 +47,14 @@ MEASURE_TABLE = {m.name: m for m in (
     Measure("mm_median", "Median", "mm", _FIELD, "Median of the thickness over the same vertices."),
     Measure("VC_mm3", "VC", "mm3", "voxels", "Cartilage volume: labelled voxels times the volume of one voxel.", 0),
     Measure("tAB_mm2", "tAB", "mm2", "vertices_total",
-            "Total area of subchondral bone: the covered area plus the denuded bone that it encloses, found by "
-            "closing the covered region on the bone's surface.", 0),
+            "Total area of subchondral bone: the covered area plus the denuded bone that cartilage encloses on the "
+            "bone's surface.", 0),
     Measure("cAB_mm2", "cAB", "mm2", "vertices_covered", "Area of subchondral bone covered by cartilage.", 0),
     Measure("dAB_mm2", "dAB", "mm2", "vertices_total", "Denuded area: tAB minus cAB.", 0),
     Measure("dAB_percent", "dAB", "%", "vertices_total", "Denuded area as a percentage of tAB.", 1),
-    Measure("ThC_tAB_mm", "ThC (tAB)", "mm", "vertices_total",
+    Measure("ThC_tAB_mm", "ThC tAB", "mm", "vertices_total",
             "Area-weighted mean thickness over the total area, denuded bone counting as 0 mm."),
-    Measure("ThC_cAB_mm", "ThC (cAB)", "mm", "vertices_covered",
+    Measure("ThC_cAB_mm", "ThC cAB", "mm", "vertices_covered",
             "Area-weighted mean thickness over the covered area; where the ray crosses several pieces of cartilage, "
             "their thicknesses are added."),
 )}
@@ -62,16 +62,17 @@ MEASURE_TABLE = {m.name: m for m in (
 MENISCUS_TABLE = {m.name: m for m in (
     Measure("volume_mm3", "Volume", "mm3", "voxels", "Labelled voxels times the volume of one voxel.", 0),
     Measure("extrusion_mm", "Extrusion", "mm", "voxels",
-            "How far the outer edge of the meniscus lies beyond the edge of the tibial cartilage.", 1),
+            "How far the meniscus reaches outwards beyond the tibial cartilage, in the middle fifth of its depth from "
+            "front to back; negative inside.", 1),
     Measure("coverage_percent", "Coverage", "%", "voxels",
-            "Percentage of the tibial cartilage's area that lies under the meniscus.", 1),
+            "Percentage of the cartilage-covered area of the tibial plateau that lies under the meniscus.", 1),
 )}
 
 UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
 
 SEVERITIES = ("info", "warning", "serious")
 _INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT"}
-_SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "LOW_CONFIDENCE"}
+_SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "LOW_CONFIDENCE"}
 
 
 def severity_of(code: str) -> str:

@@ -27,7 +27,7 @@ EDGES = {"sagittal": ("A", "P", "S", "I"), "coronal": ("R", "L", "S", "I"), "axi
 """Letters at the left, right, top and bottom edge of each plane."""
 SOFT = tuple(v for v in BY_VALUE if v not in (*BONES, FIBULA))
 _BACKDROP = (17, 20, 24)
-_FILL_ON_IMAGE = {"bone": 0.14, "soft": 0.45}
+_FILL_ON_IMAGE = {"bone": 0.10, "soft": 0.38}
 _MARGIN_MM = 16.0
 
 
@@ -71,19 +71,17 @@ def slice_pictures(labels: Volume, image: Volume | None = None, *, pixels: int =
     list of SlicePicture
         Empty when there is no label at all.
     """
-    labels = labels.reoriented("LPS")
-    image = image.reoriented("LPS") if image is not None else None
     if image is not None and not image.same_grid(labels, tolerance_mm=0.05):
         image = None
     box = _box_of_interest(labels)
     if box is None:
         return []
-    labels = labels.cropped(*box)
-    grey = _windowed(image.cropped(*box).array) if image is not None else None
-    centres = _centres(labels)
-    side_mm = max((np.array(labels.size) * labels.spacing).max(), 1.0)
+    labels = labels.cropped(*box).reoriented("LPS")
+    grey = _windowed(image.cropped(*box).reoriented("LPS").array) if image is not None else None
+    extent_mm = np.array(labels.size) * labels.spacing
     return [
-        _picture(labels, grey, plane, centre, title, side_mm / pixels, pixels) for title, plane, centre in centres
+        _picture(labels, grey, plane, centre, title, np.delete(extent_mm, PLANES[plane]).max() / pixels, pixels)
+        for title, plane, centre in _centres(labels)
     ]
 
 
@@ -159,18 +157,23 @@ def _painted(backdrop: np.ndarray, drawn: np.ndarray, on_image: bool) -> np.ndar
         opacity[value] = _FILL_ON_IMAGE[kind] if on_image else {"bone": 0.55, "soft": 1.0}[kind]
     alpha = opacity[drawn]
     # On an image the outline is the label's colour; between solid fills a dark line keeps neighbours apart.
-    alpha[_outline(drawn)] = 0.95 if on_image else 0.35
+    if on_image:
+        alpha[_outline(drawn, width=2)] = 1.0
+    else:
+        alpha[_outline(drawn, width=1)] = 0.35
     alpha = np.where(drawn > 0, alpha, 0.0)[..., None]
     return (backdrop * (1 - alpha) + table[drawn] * alpha).round().astype(np.uint8)
 
 
-def _outline(drawn: np.ndarray) -> np.ndarray:
-    """Labelled pixels with another label beside them."""
+def _outline(drawn: np.ndarray, width: int) -> np.ndarray:
+    """Labelled pixels with another label within ``width`` pixels along a row or column."""
     edge = np.zeros(drawn.shape, bool)
-    edge[:-1] |= drawn[:-1] != drawn[1:]
-    edge[1:] |= drawn[1:] != drawn[:-1]
-    edge[:, :-1] |= drawn[:, :-1] != drawn[:, 1:]
-    edge[:, 1:] |= drawn[:, 1:] != drawn[:, :-1]
+    for step in range(1, width + 1):
+        down, across = drawn[:-step] != drawn[step:], drawn[:, :-step] != drawn[:, step:]
+        edge[:-step] |= down
+        edge[step:] |= down
+        edge[:, :-step] |= across
+        edge[:, step:] |= across
     return edge & (drawn > 0)
 
 

@@ -13,8 +13,9 @@ from .colours import BONE_RGB, DENUDED_RGB, colour_of
 
 SIZE = (440, 368)
 """Columns and rows of a picture."""
-_SAMPLES = 2
-"""Rays a pixel along each axis; their mean is the pixel."""
+_SUBPIXELS = np.array([(-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125)])
+"""Where the rays of a pixel on an edge pass, in pixels from its middle (a rotated grid); others get one ray."""
+_CONTRAST = 20.0
 _DENUDED_LINE = 0.22
 """Half width of the line around denuded bone, in units of the interpolated mask."""
 
@@ -98,34 +99,24 @@ def render_bone(
     mm_per_pixel : float, optional
         By default the bone fills the picture.
     """
-    import point_cloud_utils as pcu
-
     axes = np.eye(3) if axes is None else np.asarray(axes, dtype=np.float64)
-    basis = np.stack([view.right, view.up, view.towards_viewer]) @ axes
-    points = np.ascontiguousarray(surface.points @ basis.T, dtype=np.float32)  # x right, y up, z towards the viewer
-    low, high = points.min(axis=0), points.max(axis=0)
+    scene = _Scene.of(surface, np.stack([view.right, view.up, view.towards_viewer]) @ axes, upper_mm)
+    low, high = scene.points.min(axis=0), scene.points.max(axis=0)
     if mm_per_pixel is None:
         mm_per_pixel = fitting_scale([(high - low)[:2]], size)
-    columns, rows = size[0] * _SAMPLES, size[1] * _SAMPLES
-    step = mm_per_pixel / _SAMPLES
-    x = (low[0] + high[0]) / 2 + (np.arange(columns) - (columns - 1) / 2) * step
-    y = (low[1] + high[1]) / 2 - (np.arange(rows) - (rows - 1) / 2) * step
-    origins = np.empty((rows, columns, 3), np.float32)
-    origins[..., 0], origins[..., 1], origins[..., 2] = x, y[:, None], high[2] + 1.0
-    directions = np.tile(np.float32([0, 0, -1]), (rows * columns, 1))
-    triangles = np.ascontiguousarray(surface.triangles, dtype=np.int32)
-    face, weights, _ = pcu.ray_mesh_intersection(points, triangles, origins.reshape(-1, 3), directions)
-    hit = np.flatnonzero(face >= 0)
-    corners, weights = triangles[face[hit]], weights[hit]
-    colours = _surface_colours(surface, corners, weights, upper_mm) * _light(surface, basis, corners, weights)[:, None]
-    samples = np.zeros((rows * columns, 4), np.float32)
-    samples[hit, :3], samples[hit, 3] = np.minimum(colours, 255.0), 255.0
-    return Rendering(view, _averaged(samples.reshape(rows, columns, 4)), mm_per_pixel)
+    x = (low[0] + high[0]) / 2 + (np.arange(size[0]) - (size[0] - 1) / 2) * mm_per_pixel
+    y = (low[1] + high[1]) / 2 - (np.arange(size[1]) - (size[1] - 1) / 2) * mm_per_pixel
+    places = np.stack(np.meshgrid(x, y), axis=-1)
+    pixels = scene.seen_from(places.reshape(-1, 2)).reshape(*places.shape[:2], 4)
+    edges = _contrasting(pixels)
+    samples = places[edges][:, None] + _SUBPIXELS * mm_per_pixel
+    pixels[edges] = scene.seen_from(samples.reshape(-1, 2)).reshape(-1, len(_SUBPIXELS), 4).mean(axis=1)
+    return Rendering(view, _straight_alpha(pixels), mm_per_pixel)
 
 
 def fitting_scale(extents_mm: list[np.ndarray], size: tuple[int, int]) -> float:
     """mm a pixel at which everything with these (width, height) fits into ``size`` with a margin."""
-    return max(max(w / size[0], h / size[1]) for w, h in extents_mm) / 0.92
+    return max(max(w / size[0], h / size[1]) for w, h in extents_mm) / 0.88
 
 
 def extent_mm(surface: object, view: View, axes: np.ndarray | None = None) -> np.ndarray:
@@ -151,24 +142,64 @@ def _word(direction: np.ndarray, side: str) -> str:
     return (("anterior", "posterior"), ("inferior", "superior"))[axis - 1][int(grows)]
 
 
-def _surface_colours(surface: object, corners: np.ndarray, weights: np.ndarray, upper_mm: float) -> np.ndarray:
-    """Colour at each hit: cartilage where most of the interpolation weight has a thickness, bone elsewhere."""
-    thickness = np.asarray(surface.thickness_mm, dtype=np.float32)
-    known = np.isfinite(thickness)
-    denuded = ~known & (np.asarray(surface.total_region) > 0)
-    vertex = np.column_stack([known, np.where(known, thickness, 0.0), denuded]).astype(np.float32)
-    share, value, bare = _interpolated(vertex, corners, weights).T
-    covered = share >= 0.5
-    colours = np.where(covered[:, None], colour_of(value / np.maximum(share, 1e-6), upper_mm), np.uint8(BONE_RGB))
-    colours[(np.abs(bare - 0.5) < _DENUDED_LINE) & ~covered] = DENUDED_RGB
-    return colours.astype(np.float32)
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """A bone in the viewer's coordinates (x right, y up, z towards the viewer; mm), with what colours it.
+
+    ``vertex`` holds by vertex: normal (3), whether thickness is known, thickness (0 where not), whether denuded.
+    """
+
+    points: np.ndarray
+    triangles: np.ndarray
+    vertex: np.ndarray
+    upper_mm: float
+
+    @classmethod
+    def of(cls, surface: object, basis: np.ndarray, upper_mm: float) -> _Scene:
+        thickness = np.asarray(surface.thickness_mm, dtype=np.float32)
+        known = np.isfinite(thickness)
+        denuded = _without_specks(~known & (np.asarray(surface.total_region) > 0), surface.triangles)
+        vertex = np.column_stack([surface.normals @ basis.T, known, np.where(known, thickness, 0.0), denuded])
+        return cls(np.ascontiguousarray(surface.points @ basis.T, dtype=np.float32),
+                   np.ascontiguousarray(surface.triangles, dtype=np.int32), vertex.astype(np.float32), upper_mm)
+
+    def seen_from(self, places: np.ndarray) -> np.ndarray:
+        """Colour times coverage and coverage, float32 (n, 4) from 0 to 255, at (x, y) places (n, 2)."""
+        import point_cloud_utils as pcu
+
+        origins = np.column_stack([places, np.full(len(places), self.points[:, 2].max() + 1.0)]).astype(np.float32)
+        down = np.tile(np.float32([0, 0, -1]), (len(places), 1))
+        face, weights, _ = pcu.ray_mesh_intersection(self.points, self.triangles, origins, down)
+        hit = np.flatnonzero(face >= 0)
+        values = _interpolated(self.vertex, self.triangles[face[hit]], weights[hit])
+        seen = np.zeros((len(places), 4), np.float32)
+        seen[hit, :3] = np.minimum(self._colours(values[:, 3:]) * _light(values[:, :3])[:, None], 255.0)
+        seen[hit, 3] = 255.0
+        return seen
+
+    def _colours(self, values: np.ndarray) -> np.ndarray:
+        """Cartilage where most of the interpolation weight has a thickness, bone elsewhere."""
+        share, thickness, bare = values.T
+        covered = share >= 0.5
+        cartilage = colour_of(thickness / np.maximum(share, 1e-6), self.upper_mm)
+        colours = np.where(covered[:, None], cartilage, np.uint8(BONE_RGB))
+        colours[(np.abs(bare - 0.5) < _DENUDED_LINE) & ~covered] = DENUDED_RGB
+        return colours.astype(np.float32)
 
 
-def _light(surface: object, basis: np.ndarray, corners: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _without_specks(mask: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    """The vertices of ``mask`` that belong to more than a rim one vertex wide (opening by one ring of neighbours)."""
+    def beside(chosen: np.ndarray) -> np.ndarray:
+        near = np.zeros(len(chosen), bool)
+        near[triangles[chosen[triangles].any(axis=1)]] = True
+        return near
+
+    return mask & beside(mask & ~beside(~mask))
+
+
+def _light(normal: np.ndarray) -> np.ndarray:
     """Soft light from above the viewer's left shoulder; flat enough not to change how a colour reads."""
-    normals = np.asarray(surface.normals, dtype=np.float32) @ basis.T.astype(np.float32)
-    normal = _interpolated(normals, corners, weights)
-    normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-6)[:, None]
+    normal = normal / np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-6)[:, None]
     key = np.float32([-0.35, 0.45, 0.82])
     diffuse = np.clip(normal @ (key / np.linalg.norm(key)), 0.0, 1.0)
     facing = np.clip(normal[:, 2], 0.0, 1.0)
@@ -183,9 +214,19 @@ def _interpolated(vertex: np.ndarray, corners: np.ndarray, weights: np.ndarray) 
     return total
 
 
-def _averaged(samples: np.ndarray) -> np.ndarray:
-    """Means over the samples of each pixel; colours weighted by coverage so that outlines keep the bone's hue."""
-    summed = sum(samples[i::_SAMPLES, j::_SAMPLES] for i in range(_SAMPLES) for j in range(_SAMPLES))
-    hits = np.maximum(summed[..., 3:] / 255.0, 1.0)
-    alpha = summed[..., 3:] / _SAMPLES**2
-    return np.concatenate([summed[..., :3] / hits, alpha], axis=2).round().astype(np.uint8)
+def _contrasting(pixels: np.ndarray) -> np.ndarray:
+    """Where a pixel differs clearly from a neighbour: only there is one ray too few."""
+    edge = np.zeros(pixels.shape[:2], bool)
+    down = np.abs(np.diff(pixels, axis=0)).max(axis=2) > _CONTRAST
+    across = np.abs(np.diff(pixels, axis=1)).max(axis=2) > _CONTRAST
+    edge[:-1] |= down
+    edge[1:] |= down
+    edge[:, :-1] |= across
+    edge[:, 1:] |= across
+    return edge
+
+
+def _straight_alpha(pixels: np.ndarray) -> np.ndarray:
+    """uint8 RGBA whose colours are not darkened by their coverage, as PNG wants them."""
+    colours = pixels[..., :3] * (255.0 / np.maximum(pixels[..., 3:], 1.0))
+    return np.concatenate([colours, pixels[..., 3:]], axis=2).round().clip(0, 255).astype(np.uint8)
