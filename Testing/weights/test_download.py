@@ -300,6 +300,15 @@ def test_proxy_is_used(coronal, monkeypatch):
         assert all(one.via_proxy for one in coronal.requests)
 
 
+def test_a_proxy_set_since_the_last_download_is_used(coronal, monkeypatch):
+    fetch()
+    weights.remove("goyal_coronal")
+    with LoopbackProxy() as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        fetch()
+        assert proxy.count >= 2
+
+
 def test_proxy_that_wants_a_login(coronal, monkeypatch):
     with LoopbackProxy(refuse_with=407) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)

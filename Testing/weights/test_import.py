@@ -322,6 +322,11 @@ def test_is_safe(name, safe):
     assert layouts.is_safe(name) is safe
 
 
+def test_no_pattern_selects_a_program_or_a_path_outside():
+    names = ["m/a.json", "m/a.py", "m/b/hook.pyc", "m/../x.json", "/m/x.json", "n/a.json"]
+    assert layouts.select(names, ["m/*"]) == ["m/a.json"]
+
+
 def test_every_installable_model_can_be_planned_from_its_published_names():
     """The catalogue's own file names and patterns pass the same rules as everybody's."""
     for model in catalogue().values():
