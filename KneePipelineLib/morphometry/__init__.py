@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from .knee import femoral_subregions, measure_knee, measure_prepared, prepare_knee
-from .schemes import canonical_labels
-from .sides import laterality
 from .records import (
     MEASURES,
     MENISCUS_MEASURES,
@@ -15,6 +13,8 @@ from .records import (
     MorphometryOptions,
     PreparedKnee,
 )
+from .schemes import canonical_labels
+from .sides import laterality
 
 __all__ = [
     "MEASURES",

@@ -4,7 +4,8 @@ Only bone within a ball around the joint counts, so the axes do not depend on ho
 crop leaves, nor on how the grid lies in space:
 
 - Superior: the line from the centroid of the tibia's to the centroid of the femur's part in the ball. In an extended
-  knee the femoral one lies anterior, by about 12 degrees in two knees whose sagittal slices had been planned along the shafts; ``PITCH_DEG`` takes that out.
+  knee the femoral one lies anterior, by about 12 degrees in two knees whose sagittal slices had been planned along the
+  shafts; ``PITCH_DEG`` takes that out.
 - Left-right: the posterior condylar line, the common tangent of both femoral condyles from behind, made perpendicular.
 - Posterior: perpendicular to both.
 

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..imaging.labels import (
     BONE_CARTILAGES,
     BONES,
+    BY_NAME,
     BY_VALUE,
     FEMORAL_CARTILAGE,
     FEMUR,
@@ -27,13 +28,13 @@ from .bones import BoneMeshes, bone_meshes, cartilage_mesh
 from .depth import depth_layers
 from .measures import regional_measures
 from .menisci import meniscus_measures
+from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
 from .schemes import value_counts
 from .sides import correct_tibial_sides, side_of_condyles, side_shown
 from .subregions import femoral_labels
 from .surfaces import Mesh, vertex_normals_and_areas
 from .thickness import BONE_REGIONS, with_thickness
 from .total_area import total_region
-from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
 from .working import WorkingKnee, working_knee
 
 THREADS = 2
@@ -141,7 +142,7 @@ def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | No
     with ThreadPoolExecutor(THREADS) as pool:
         layers = pool.submit(depth_layers, knee, subregions.array, prepared.dense_bones, prepared.cartilage_surfaces)
         surfaces = dict(pool.map(
-            lambda bone: (bone, _measured(prepared, bone, subregions, options)), prepared.surfaces
+            lambda bone: (bone, _measured(prepared, bone, knee, subregions, options)), prepared.surfaces
         ))
         menisci = meniscus_measures(knee, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
         depth = knee.paste(layers.result())
@@ -166,9 +167,12 @@ def _name(bone: int) -> str:
     return BY_VALUE[bone].name
 
 
-def _measured(prepared: PreparedKnee, bone: str, subregions: Volume, options: MorphometryOptions) -> BoneSurface:
-    cartilages = [mesh for (of, _), mesh in prepared.cartilage_surfaces.items() if of == bone]
-    surface = with_thickness(prepared.surfaces[bone], cartilages, subregions, options)
+def _measured(
+    prepared: PreparedKnee, bone: str, knee: WorkingKnee, subregions: Volume, options: MorphometryOptions
+) -> BoneSurface:
+    labels = BONE_CARTILAGES[BY_NAME[bone].value]
+    cartilages = {labels[i]: mesh for (of, i), mesh in prepared.cartilage_surfaces.items() if of == bone}
+    surface = with_thickness(prepared.surfaces[bone], cartilages, knee, subregions, options)
     regions = BONE_REGIONS[bone]
     plates = [regions] if bone == "femur" else [(label,) for label in regions]
     mesh = (surface.points, surface.triangles)

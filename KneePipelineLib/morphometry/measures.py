@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..imaging.labels import BY_VALUE
-from .thickness import BONE_REGIONS
 from .records import BoneSurface
+from .thickness import BONE_REGIONS
 
 WHOLE_FEMUR = "fem_cart"
 

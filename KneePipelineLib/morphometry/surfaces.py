@@ -6,10 +6,16 @@ are moved to LPS. So the same voxels give the same triangles however the volume 
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 
 Mesh = tuple[np.ndarray, np.ndarray]
 """(points (n, 3) float32, triangles (m, 3) int32)."""
+
+_CONTOURING, _DECIMATING = Lock(), Lock()
+"""Neither library allows two Python threads in it at once: VTK's contour comes back empty, and fast-simplification
+keeps its mesh in global variables, so that two calls mix their triangles."""
 
 EMPTY_MESH: Mesh = (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
 
@@ -43,7 +49,8 @@ def iso_surface(field: np.ndarray, spacing_mm: np.ndarray, level: float = 0.5) -
     contour.SetValue(0, level)
     contour.ComputeNormalsOff()
     contour.ComputeScalarsOff()
-    contour.Update()
+    with _CONTOURING:
+        contour.Update()
     output = contour.GetOutput()
     if output.GetNumberOfPolys() == 0:
         return EMPTY_MESH
@@ -112,7 +119,8 @@ def decimate(mesh: Mesh, vertices: int) -> Mesh:
     if len(points) <= vertices:
         return mesh
     # Euler: a closed surface has about twice as many triangles as points.
-    points, triangles = fast_simplification.simplify(points, triangles, target_count=2 * vertices, agg=5)
+    with _DECIMATING:
+        points, triangles = fast_simplification.simplify(points, triangles, target_count=2 * vertices, agg=5)
     return compact((points.astype(np.float32), triangles.astype(np.int32)))
 
 

@@ -1,9 +1,9 @@
-"""Cartilage thickness at every vertex of a bone surface, by ray casting along the vertex normals.
+"""Cartilage thickness at every vertex of a bone surface, along the vertex normals.
 
-Two readings of the same rays are kept. *The field's* (pyMSKT's): a vertex counts only if its ray crosses the
+Two readings are kept. *The field's* (pyMSKT's): a vertex counts only if its ray, from inside the bone, crosses the
 cartilage surface exactly twice, whatever lies between bone and cartilage, and takes the most frequent label along the
-way, bone and neighbours included. *Ours*: cartilage has to lie on the bone; all its pieces on the way are summed; there
-is no such number (NaN) where there is none.
+way, bone and neighbours included. *Ours* (coverage.py): cartilage has to lie on the bone; all its pieces on the way are
+summed; there is no such number (NaN) where there is none.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import numpy as np
 
 from ..imaging.labels import (
     ANTERIOR_FEMORAL,
+    BY_NAME,
     LATERAL_POSTERIOR,
     LATERAL_TIBIAL_CARTILAGE,
     MEDIAL_TIBIAL_CARTILAGE,
     PATELLAR_CARTILAGE,
 )
 from ..imaging.volume import Volume
+from .coverage import cartilage_share, covering_pieces
 from .rays import crossings
-from .surfaces import Mesh
 from .records import BoneSurface, MorphometryOptions
+from .surfaces import Mesh
+from .working import WorkingKnee
 
 BONE_REGIONS = {
     "femur": tuple(range(ANTERIOR_FEMORAL, LATERAL_POSTERIOR + 1)),
@@ -34,31 +37,26 @@ BONE_REGIONS = {
 SAMPLES = 101
 """Points at which the label map is read between entering and leaving."""
 
-DETACHED_MM = 1.0
-"""Cartilage that begins further than this above the bone is not this vertex's: the ray has passed an edge, or met the
-other condyle across the notch."""
-
-CLEFT_MM = 1.0
-"""A piece further than this behind the last one is not the same cartilage."""
-
 LABELS = 16
 
 
 @dataclass(frozen=True, eq=False)
 class RayReading:
-    """What the rays of all vertices met in one cartilage surface.
-
-    ``thickness_mm`` (n,), 0 where none; ``label_counts`` (n, 16): how often each label was read along the way.
-    """
+    """What all vertices' rays met in one cartilage. ``*_counts`` (n, 16): how often each label was read on the way."""
 
     exactly_two: np.ndarray
     field_thickness_mm: np.ndarray
+    field_counts: np.ndarray
     thickness_mm: np.ndarray
-    label_counts: np.ndarray
+    counts: np.ndarray
 
 
 def with_thickness(
-    surface: BoneSurface, cartilages: list[Mesh], subregions: Volume, options: MorphometryOptions
+    surface: BoneSurface,
+    cartilages: dict[int, Mesh],
+    knee: WorkingKnee,
+    subregions: Volume,
+    options: MorphometryOptions,
 ) -> BoneSurface:
     """The surface with thickness and regions filled in (``total_region`` still as ``region``).
 
@@ -66,26 +64,28 @@ def with_thickness(
     ----------
     surface : BoneSurface
         LPS mm.
-    cartilages : list of Mesh
-        The closed surfaces of the cartilages on this bone, LPS mm.
+    cartilages : dict
+        Label -> closed surface of each cartilage on this bone, LPS mm.
+    knee : WorkingKnee
+        Canonical labels.
     subregions : Volume
-        Label map with 11-15 in place of 4, from which regions are read.
+        The working box with 11-15 in place of 4, from which regions are read.
     """
     count = len(surface.points)
     thickness, field = np.zeros(count), np.zeros(count)
     field_label = np.zeros(count, np.int64)
-    label_counts = np.zeros((count, LABELS), np.int64)
+    counts = np.zeros((count, LABELS), np.int64)
     allowed = list(BONE_REGIONS[surface.bone])
-    for mesh in cartilages:
-        reading = read_rays(surface, mesh, subregions, options)
+    for label, mesh in cartilages.items():
+        reading = read_rays(surface, label, mesh, knee, subregions, options)
         thickness += reading.thickness_mm
         field += reading.field_thickness_mm
-        label_counts += reading.label_counts
+        counts += reading.counts
         # pyMSKT adds up what its cartilages say, so a vertex that two of them claim falls out of every region.
-        field_label += np.where(reading.exactly_two, reading.label_counts.argmax(axis=1), 0)
+        field_label += np.where(reading.exactly_two, reading.field_counts.argmax(axis=1), 0)
     covered = thickness > 0
-    region = np.array(allowed)[label_counts[:, allowed].argmax(axis=1)]
-    known = covered & (label_counts[:, allowed].sum(axis=1) > 0)
+    region = np.array(allowed)[counts[:, allowed].argmax(axis=1)]
+    known = covered & (counts[:, allowed].sum(axis=1) > 0)
     region = _spread(surface.points, np.where(known, region, 0), covered)
     field_label = np.where(np.isin(field_label, allowed), field_label, 0)
     return replace(
@@ -98,62 +98,36 @@ def with_thickness(
     )
 
 
-def read_rays(surface: BoneSurface, mesh: Mesh, subregions: Volume, options: MorphometryOptions) -> RayReading:
-    """Cast every vertex's ray through one cartilage surface; see `with_thickness`."""
+def read_rays(
+    surface: BoneSurface,
+    cartilage: int,
+    mesh: Mesh,
+    knee: WorkingKnee,
+    subregions: Volume,
+    options: MorphometryOptions,
+) -> RayReading:
+    """Both readings of every vertex's ray through one cartilage; see `with_thickness`."""
     center = surface.points.mean(axis=0, dtype=np.float64)
     normals = surface.normals.astype(np.float64)
     origins = surface.points - center - options.ray_inside_mm * normals
     length = options.ray_inside_mm + options.ray_outside_mm
-    local = ((mesh[0] - center).astype(np.float32), mesh[1])
-    distances, entering = crossings(local, origins, normals, length)
-    number = np.isfinite(distances).sum(axis=1)
-    two = number == 2
-    thickness, first, last = pieces_on_bone(distances, entering, length, options.ray_inside_mm + DETACHED_MM)
-    rays = np.flatnonzero(two | (thickness > 0))
-    near, far = np.where(two, distances[:, 0], first)[rays], np.where(two, distances[:, 1], last)[rays]
+    distances, _ = crossings(((mesh[0] - center).astype(np.float32), mesh[1]), origins, normals, length, most=3)
+    two = np.isfinite(distances).sum(axis=1) == 2
+    field = np.where(two, distances[:, 1] - distances[:, 0], 0.0)
+    field_counts = _counts(subregions, origins + center, normals, two, distances[:, 0], distances[:, 1])
+    share, start = cartilage_share(knee, BY_NAME[surface.bone].value, cartilage, options.cartilage_variance_mm2)
+    thickness, reach = covering_pieces(knee, share, start, surface.points, normals, options.ray_outside_mm)
+    counts = _counts(subregions, surface.points, normals, thickness > 0, np.zeros(len(reach)), reach)
+    return RayReading(two, field, field_counts, thickness, counts)
+
+
+def _counts(
+    subregions: Volume, origins: np.ndarray, normals: np.ndarray, rays: np.ndarray, near: np.ndarray, far: np.ndarray
+) -> np.ndarray:
+    """`count_labels` for the chosen rays, zeros for the others."""
     counts = np.zeros((len(origins), LABELS), np.int64)
-    counts[rays] = count_labels(subregions, origins[rays] + center, normals[rays], near, far)
-    return RayReading(two, np.where(two, distances[:, 1] - distances[:, 0], 0.0), thickness, counts)
-
-
-def pieces_on_bone(
-    distances: np.ndarray, entering: np.ndarray, length_mm: float, latest_mm: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum the pieces inside cartilage of each ray, as long as they lie on the bone and on each other.
-
-    Parameters
-    ----------
-    distances, entering : (n, k)
-        As `crossings` gives them. A ray that begins inside leaves first, one that ends inside enters last.
-    length_mm : float
-        Where the rays end.
-    latest_mm : float
-        The first piece must begin before this.
-
-    Returns
-    -------
-    thickness, first, last : (n,) floats
-        Summed length in mm (0: none), where the first counted piece begins and where the last ends.
-    """
-    rays, columns = distances.shape
-    thickness, first, last = np.zeros(rays), np.zeros(rays), np.zeros(rays)
-    begun = np.where(np.isfinite(distances[:, 0]) & ~entering[:, 0], 0.0, np.nan)
-    reached = np.full(rays, np.nan)
-    open_end = np.ones(rays, bool)
-    for column in range(columns + 1):
-        here = distances[:, column] if column < columns else np.full(rays, length_mm)
-        valid = np.isfinite(here)
-        goes_in = valid & (entering[:, column] if column < columns else False)
-        goes_out = valid & ~goes_in & np.isfinite(begun)
-        limit = np.where(np.isnan(reached), latest_mm, reached + CLEFT_MM)
-        counts = goes_out & open_end & (begun <= limit)
-        first = np.where(counts & np.isnan(reached), begun, first)
-        thickness = thickness + np.where(counts, here - begun, 0.0)
-        last = np.where(counts, here, last)
-        open_end &= ~(goes_out & ~counts)
-        reached = np.where(counts, here, reached)
-        begun = np.where(goes_in & np.isnan(begun), here, np.where(goes_out, np.nan, begun))
-    return thickness, first, last
+    counts[rays] = count_labels(subregions, origins[rays], normals[rays], near[rays], far[rays])
+    return counts
 
 
 def count_labels(
