@@ -141,6 +141,15 @@ class Anatomy:
                 value = np.where(value > 0, value * (1 - defect.depth * inside * inside), value).astype(value.dtype)
         return value
 
+    def covered(self, cartilage: str, q: Points) -> np.ndarray:
+        """Millimetres inside the edge of what full-thickness defects left of the cartilage; negative on bare bone."""
+        edge = self.coverage(cartilage, q)
+        for defect, centre in self.defects:
+            if defect.cartilage == cartilage and defect.depth == 1:
+                away = np.sqrt(sum((c - o) ** 2 for c, o in zip(q, centre.tolist(), strict=True)))
+                edge = np.minimum(edge, away - defect.radius_mm / self.parameters.scale)
+        return edge
+
     # -- assembling ------------------------------------------------------------------------------------------------
 
     def _bring_together(self) -> None:

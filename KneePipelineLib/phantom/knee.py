@@ -173,7 +173,8 @@ class DigitalKnee:
         normal = self.frame.to_physical(surface.points + surface.normals) - points
         triangles = surface.triangles if self.side == "right" else surface.triangles[:, ::-1]
         return TrueSurface(points, normal / scale, triangles, surface.area_mm2 * scale**2,
-                           surface.thickness_mm * scale, surface.intact_mm * scale, surface.region)
+                           surface.covered_mm2 * scale**2, surface.thickness_mm * scale,
+                           surface.intact_mm * scale, surface.region)
 
     def true_thickness(self, points: np.ndarray, structure: str) -> np.ndarray:
         """Exact thickness in mm at LPS points, shape (n, 3), moved onto the bone surface first; 0 where it is bare."""

@@ -35,7 +35,10 @@ class TrueSurface:
         Outward unit normals of the bone.
     triangles : (m, 3) int32
     area_mm2 : (n,) float64
-        A third of the area of the triangles that meet in each point: weights for area integrals.
+        Weights for integrals over the total bone area tAB: each point's share of the area that intact cartilage
+        covers (triangles across its edge count by their part inside); 0 on the bare margin.
+    covered_mm2 : (n,) float64
+        The same for the area that is covered now (cAB).
     thickness_mm : (n,) float64
         Length of the normal inside the cartilage; 0 on denuded bone.
     intact_mm : (n,) float64
@@ -48,6 +51,7 @@ class TrueSurface:
     normals: np.ndarray
     triangles: np.ndarray
     area_mm2: np.ndarray
+    covered_mm2: np.ndarray
     thickness_mm: np.ndarray
     intact_mm: np.ndarray
     region: np.ndarray
@@ -108,11 +112,22 @@ def thickness_along_normals(anatomy: Anatomy, cartilage: str, points: np.ndarray
     return result
 
 
-def vertex_areas(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """A third of the area of the triangles around each point, shape (n,)."""
+def inner_areas(points: np.ndarray, triangles: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """The area where ``edge`` (n,) interpolates to a positive value, shared out to the positive corners, shape (n,)."""
     a, b, c = (points[triangles[:, k]] for k in range(3))
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
-    return np.bincount(triangles.ravel(), weights=np.repeat(area / 3, 3), minlength=len(points))
+    values = edge[triangles]
+    positive = values > 0
+    count = positive.sum(axis=1)
+    # One corner differs in sign: the small triangle at that corner is cut off by a straight line.
+    lone = np.where(count == 1, np.argmax(positive, axis=1), np.argmin(positive, axis=1))
+    rows = np.arange(len(values))
+    v, v1, v2 = (values[rows, (lone + k) % 3] for k in range(3))
+    mixed = (count == 1) | (count == 2)
+    tip = np.divide(v * v, (v - v1) * (v - v2), out=np.zeros_like(v), where=mixed)
+    share = np.where(count == 3, 1.0, np.where(count == 1, tip, np.where(count == 2, 1 - tip, 0.0)))
+    weights = positive * (area * share / np.maximum(count, 1))[:, None]
+    return np.bincount(triangles.ravel(), weights=weights.ravel(), minlength=len(points))
 
 
 def prism_volumes(points: np.ndarray, normal: np.ndarray, thickness: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -140,5 +155,6 @@ def true_surface(anatomy: Anatomy, cartilage: str, step_mm: float = 0.6) -> True
     thickness = intact
     if any(defect.cartilage == cartilage for defect, _ in anatomy.defects):
         thickness = thickness_along_normals(anatomy, cartilage, points, normal)
-    return TrueSurface(points, normal, triangles, vertex_areas(points, triangles), thickness, intact,
-                       np.zeros(len(points), dtype=np.uint8))
+    areas = [inner_areas(points, triangles, field(cartilage, tuple(points.T)))
+             for field in (anatomy.coverage, anatomy.covered)]
+    return TrueSurface(points, normal, triangles, *areas, thickness, intact, np.zeros(len(points), dtype=np.uint8))

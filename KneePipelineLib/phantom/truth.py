@@ -105,8 +105,7 @@ def measures(surface: TrueSurface, chosen: np.ndarray, scale: float) -> dict[str
 
     ``mm_*`` and ``ThC_cAB_mm`` average over covered bone, ``ThC_tAB_mm`` counts denuded bone as 0; all area-weighted.
     """
-    area = np.where(chosen & (surface.intact_mm > 0), surface.area_mm2, 0) * scale**2
-    covered = np.where(surface.thickness_mm > 0, area, 0)
+    area, covered = (np.where(chosen, a, 0) * scale**2 for a in (surface.area_mm2, surface.covered_mm2))
     thickness = surface.thickness_mm * scale
     total, c_total = area.sum(), covered.sum()
     mean = float((covered * thickness).sum() / c_total) if c_total else 0.0

@@ -38,10 +38,11 @@ def test_a_spherical_cap_has_its_closed_form() -> None:
     covered = surface.thickness_mm > 0
     np.testing.assert_allclose(surface.thickness_mm[covered], HEIGHT_MM, atol=4e-3)
     solid_angle = 2 * np.pi * (1 - np.cos(OPENING))
-    assert surface.area_mm2[covered].sum() == pytest.approx(solid_angle * RADIUS_MM**2, rel=0.003)
-    volume = prism_volumes(surface.points, surface.normals, surface.thickness_mm, surface.triangles).sum()
-    expected = solid_angle / 3 * ((RADIUS_MM + HEIGHT_MM) ** 3 - RADIUS_MM**3)
-    assert volume == pytest.approx(expected, rel=0.003)
+    assert surface.area_mm2.sum() == pytest.approx(solid_angle * RADIUS_MM**2, rel=0.001)
+    volume = prism_volumes(surface.points, surface.normals, surface.thickness_mm, surface.triangles)
+    interior = knee.coverage("femoral", tuple(surface.points.T)) > 1  # the stand-in's edge is a cliff, a knee's is not
+    per_area = ((RADIUS_MM + HEIGHT_MM) ** 3 - RADIUS_MM**3) / (3 * RADIUS_MM**2)
+    assert volume[interior].sum() / surface.area_mm2[interior].sum() == pytest.approx(per_area, rel=0.002)
 
 
 def test_a_round_defect_on_a_sphere_denudes_pi_r_squared() -> None:
@@ -49,8 +50,8 @@ def test_a_round_defect_on_a_sphere_denudes_pi_r_squared() -> None:
     knee = SphericalKnee(KneeParameters())
     knee.defects = ((Defect("femoral", (0, 0), 6.0), CENTRE + [0, 0, -RADIUS_MM]),)
     surface = true_surface(knee, "femoral", 0.4)
-    denuded = (surface.intact_mm > 0) & (surface.thickness_mm == 0)
-    assert surface.area_mm2[denuded].sum() == pytest.approx(np.pi * 36, rel=0.01)
+    denuded = surface.area_mm2.sum() - surface.covered_mm2.sum()
+    assert denuded == pytest.approx(np.pi * 36, rel=0.003)
 
 
 @pytest.mark.parametrize("structure", ["fem_cart", "med_tib_cart", "lat_tib_cart", "pat_cart"])
@@ -160,7 +161,7 @@ def test_thickness_does_not_depend_on_the_sampling() -> None:
     coarse, fine = KNEE.truth(0.6), KNEE.truth(0.35)
     for region in L.REGIONS:
         assert coarse[region]["mm_mean"] == pytest.approx(fine[region]["mm_mean"], abs=0.01)
-        assert coarse[region]["tAB_mm2"] == pytest.approx(fine[region]["tAB_mm2"], rel=0.006)
+        assert coarse[region]["tAB_mm2"] == pytest.approx(fine[region]["tAB_mm2"], rel=0.004)
 
 
 def test_a_thicker_cartilage_is_thicker_by_as_much() -> None:
