@@ -127,9 +127,9 @@ def _geometry(header: _Header, sizes: list[int], kinds: list[str]) -> tuple[list
     vectors = re.findall(r"none|\([^)]*\)", directions)
     if len(vectors) != len(sizes):
         raise ValueError("space directions do not fit the dimension")
-    spatial = [a for a, v in enumerate(vectors) if v != "none"]
-    if len(spatial) > 3:
-        spatial = spatial[:3]  # a "-time" space: its fourth axis repeats the volume
+    spatial = [a for a, v in enumerate(vectors) if v != "none"][:3]  # a fourth, of a "-time" space, repeats the volume
+    if len(spatial) < 3:
+        return spatial, affine  # too flat to be read anyway
     signs = np.array(_TO_LPS.get(_space(header), (1, 1, 1)), dtype=float)
     with np.errstate(all="ignore"):  # what is not finite is refused a little later
         for column, axis in enumerate(spatial):

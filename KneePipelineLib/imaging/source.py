@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .dicom_frames import Scan
 
 READABLE = "DICOM (folder, file, zip), NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr, .seg.nrrd), MetaImage (.mha, .mhd)"
-_NIFTI_MAGIC = (b"n+1\0", b"ni1\0")
 _SUFFIXES = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD",
              ".mha": "MetaImage", ".mhd": "MetaImage", ".dcm": "DICOM", ".ima": "DICOM", ".zip": "zip"}
 
@@ -122,7 +121,7 @@ def sniff(path: Path) -> str | None:
         return "NRRD"
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
-    if head[344:348] in _NIFTI_MAGIC or head[4:8] in (b"n+2\0", b"ni2\0"):
+    if head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0":
         return "NIfTI"
     if head.lstrip().startswith((b"ObjectType", b"NDims")):
         return "MetaImage"

@@ -163,7 +163,7 @@ def write_enhanced(path: Path, volumes: list[Volume], echo_times: list[float], *
 
 
 def compress(path: Path, syntax: str) -> None:
-    """Replace a DICOM file's pixel data by a compressed form, made by gdcm: ``rle``, ``j2k``, ``jpegll``, ``jpegls``."""
+    """Replace a DICOM file's pixel data by a compressed form made by gdcm: rle, j2k, jpegll or jpegls."""
     import gdcm
 
     kind = {"rle": gdcm.TransferSyntax.RLELossless, "j2k": gdcm.TransferSyntax.JPEG2000Lossless,
