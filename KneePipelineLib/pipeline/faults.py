@@ -12,6 +12,9 @@ has finished and nothing is committed yet), ``commit:thickness`` (between the tw
 ``memory``         MemoryError; ``gpu_memory`` the text CUDA leaves
 ``network``        a network failure
 ``disk_full``      OSError ENOSPC
+``pause``          two seconds of nothing, then on
+``grandchildren``  two processes that would outlive the worker, one in a session of its own, then a hang
+``remove_file``    the file named by KNEEPIPELINE_TEST_FAULT_FILE vanishes
 
 ``action*2`` happens the first two times; the count is kept in the file named by KNEEPIPELINE_TEST_FAULT_COUNT, because
 the process that hits a fault does not live to count. ``hang_after_s=1`` shortens the ten minutes.
@@ -22,11 +25,13 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 VARIABLE = "KNEEPIPELINE_TEST_FAULT"
+FILE_VARIABLE = "KNEEPIPELINE_TEST_FAULT_FILE"
 COUNT_VARIABLE = "KNEEPIPELINE_TEST_FAULT_COUNT"
 RUN_PID_VARIABLE = "KNEEPIPELINE_RUN_PID"
 
@@ -105,6 +110,15 @@ def _do(action: str) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
     elif action == "hang":
         time.sleep(3600)
+    elif action == "pause":
+        time.sleep(2)
+    elif action == "grandchildren":
+        sleeper = [sys.executable, "-S", "-c", "import time; time.sleep(3600)"]
+        subprocess.Popen(sleeper)
+        subprocess.Popen(sleeper, start_new_session=True)
+        time.sleep(3600)
+    elif action == "remove_file":
+        os.unlink(os.environ[FILE_VARIABLE])
     elif action == "memory":
         raise MemoryError
     elif action == "gpu_memory":

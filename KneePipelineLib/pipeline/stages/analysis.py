@@ -13,6 +13,7 @@ from ..files import write_json
 from . import handover
 
 GRID_TOLERANCE_MM = 0.01
+PRACTICE_VERTICES = {"femur": 4000, "tibia": 4000, "patella": 2000}
 
 
 def review(context: StageContext) -> dict:
@@ -46,8 +47,9 @@ def _checked(corrected: Volume) -> np.ndarray:
 
 
 def morphometry_options(context: StageContext) -> MorphometryOptions:
-    """How to measure."""
-    return MorphometryOptions(cartilage_variance_mm2=context.options.image_smooth_var_cart)
+    """How to measure; practice mode makes do with coarse surfaces."""
+    more = {"vertices": PRACTICE_VERTICES} if context.options.practice else {}
+    return MorphometryOptions(cartilage_variance_mm2=context.options.image_smooth_var_cart, **more)
 
 
 def surfaces(context: StageContext) -> dict:

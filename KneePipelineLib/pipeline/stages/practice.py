@@ -18,7 +18,7 @@ from ..files import read_json, write_json
 from . import analysis, formatting, handover, practice_marks
 from . import fusion as fusion_stage
 
-SPACING_MM = 1.5
+SPACING_MM = 2.0
 DEEP_T2_MS, SUPERFICIAL_T2_MS = 32.0, 46.0
 LATENT_LENGTH = 16
 PRACTICE = {"practice": True}
