@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .limits import Limits
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
@@ -91,9 +93,12 @@ class Scan:
     without_image: int = 0
 
 
-def scan_files(files: tuple[Path, ...]) -> Scan:
-    """Read the headers of many DICOM files; never raises for a bad one, counts it."""
+def scan_files(files: tuple[Path, ...], limits: Limits) -> Scan:
+    """Read the headers of many DICOM files; a bad one is counted, one beyond the size limit raises."""
     scan = Scan()
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # one that vanished is counted as damaged below
+            limits.check_file_bytes(path.stat().st_size)
     seen: set[tuple[str, str]] = set()
     with quiet_pydicom(), ThreadPoolExecutor(_THREADS) as pool:
         for frames in pool.map(_frames_or_none, files):

@@ -85,6 +85,8 @@ def _decode(path: Path, frames: list[Frame]) -> list[np.ndarray] | None:
 
     try:
         dataset = pydicom.dcmread(path, force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:  # a bare data set: uncompressed by definition
+            dataset.file_meta.TransferSyntaxUID = _bare_syntax(*dataset.original_encoding)
         pixels = dataset.pixel_array
         planes = [pixels if frame.index is None or pixels.ndim == 2 else pixels[frame.index] for frame in frames]
         if any(p.shape != (f.rows, f.columns) for p, f in zip(planes, frames, strict=True)):
@@ -94,6 +96,14 @@ def _decode(path: Path, frames: list[Frame]) -> list[np.ndarray] | None:
         raise
     except Exception:  # damage and missing decoders come as a dozen exception types
         return None
+
+
+def _bare_syntax(implicit_vr: bool, little_endian: bool) -> str:
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    if implicit_vr:
+        return ImplicitVRLittleEndian
+    return ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
 
 
 def _rescaled(plane: np.ndarray, frame: Frame) -> np.ndarray:

@@ -54,7 +54,7 @@ class Source:
         """All DICOM headers, read once."""
         from .dicom_frames import scan_files
 
-        return scan_files(self.files)
+        return scan_files(self.files, self.limits)
 
 
 @contextmanager
@@ -169,6 +169,8 @@ def _siblings(path: Path, limits: Limits) -> tuple[Path, ...]:
 
 
 def _open_folder(folder: Path, limits: Limits, temporary: bool = False) -> Source:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InvalidFormatError("The input folder cannot be opened.", "Check that you may read it.")
     dicom, images, seen = [], [], 0
     for root, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))

@@ -165,6 +165,7 @@ def write_enhanced(path: Path, volumes: list[Volume], echo_times: list[float], *
 def compress(path: Path, syntax: str) -> None:
     """Replace a DICOM file's pixel data by a compressed form made by gdcm: rle, j2k, jpegll or jpegls."""
     import gdcm
+    import pydicom
 
     kind = {"rle": gdcm.TransferSyntax.RLELossless, "j2k": gdcm.TransferSyntax.JPEG2000Lossless,
             "jpegll": gdcm.TransferSyntax.JPEGLosslessProcess14_1, "jpegls": gdcm.TransferSyntax.JPEGLSLossless}[syntax]
@@ -176,10 +177,17 @@ def compress(path: Path, syntax: str) -> None:
     change.SetInput(reader.GetImage())
     assert change.Change()
     writer = gdcm.ImageWriter()
-    writer.SetFileName(str(path))
+    other = path.with_name("compressed-by-gdcm")
+    writer.SetFileName(str(other))
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     assert writer.Write()
+    dataset, packed = pydicom.dcmread(path), pydicom.dcmread(other)  # gdcm rewrites functional groups; keep ours
+    dataset.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+    dataset.PixelData = packed.PixelData
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, enforce_file_format=True)
+    other.unlink()
 
 
 @pytest.fixture(scope="session")
