@@ -21,12 +21,14 @@ from KneePipelineLib.imaging.volume import Volume
 from KneePipelineLib.morphometry import MEASURES, BoneSurface
 
 # LPS mm: where the bones are and how large (ellipsoids); the patella lies in front (small y).
-BALLS = {"femur": ((0, 0, 28), (30, 26, 24)), "tibia": ((0, 0, -26), (30, 22, 22)), "patella": ((0, -40, 26), (14, 8, 15))}
+BALLS = {
+    "femur": ((0, 0, 28), (30, 26, 24)), "tibia": ((0, 0, -26), (30, 22, 22)), "patella": ((0, -40, 26), (14, 8, 15)),
+}
 
 
 def sphere(rows: int = 40, columns: int = 80) -> tuple[np.ndarray, np.ndarray]:
     """Unit sphere: points and outward, counter-clockwise triangles."""
-    polar, azimuth = np.linspace(0, np.pi, rows + 1)[1:-1], np.arange(columns) * 2 * np.pi / columns
+    polar, azimuth = np.linspace(0, np.pi, rows + 1)[1:-1], (np.arange(columns) + 0.5) * 2 * np.pi / columns
     ring = np.stack([np.outer(np.sin(polar), np.cos(azimuth)), np.outer(np.sin(polar), np.sin(azimuth)),
                      np.outer(np.cos(polar), np.ones(columns))], -1).reshape(-1, 3)
     points = np.vstack([ring, [[0, 0, 1]], [[0, 0, -1]]])
@@ -60,7 +62,8 @@ def bone_surface(bone: str, side: str) -> BoneSurface:
     thickness = np.where(covered & ~bare, np.where(medial, 1.0, 3.0), np.nan).astype(np.float32)
     region = np.where(np.isfinite(thickness), region, 0).astype(np.uint8)
     area = np.full(len(points), 2.0, np.float32)
-    return BoneSurface(bone, points, triangles, normals, area, thickness, np.nan_to_num(thickness), region, region, total)
+    field = np.nan_to_num(thickness)
+    return BoneSurface(bone, points, triangles, normals, area, thickness, field, region, region, total)
 
 
 def label_volume(side: str, orientation: str = "PIR") -> Volume:

@@ -100,7 +100,8 @@ def _bar(bar: Bar, y: float, row: int, label: int, scale: float) -> str:
     end = bar.mean
     if bar.spread is not None:
         low, end = max(bar.mean - bar.spread, 0.0), bar.mean + bar.spread
-        text += f'<path class="whisker" d="M{label + low * scale:.1f} {middle:.1f}H{label + end * scale:.1f}"/>'
+        line = f"M{label + low * scale:.1f} {middle:.1f}H{label + end * scale:.1f}"
+        text += f'<path class="under" d="{line}"/><path class="whisker" d="{line}"/>'
     if bar.median is not None:
         text += f'<circle class="median" cx="{label + bar.median * scale:.1f}" cy="{middle:.1f}" r="4"/>'
     return text + f'<text class="number" x="{label + end * scale + 8:.1f}" y="{middle + 5:.1f}">{bar.mean:.2f}</text>'
