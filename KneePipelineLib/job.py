@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
-from .job_names import from_aliases, title_of_model
+from .job_names import MODEL_NAMES, from_aliases, title_of_model
 
 SIDES = ("auto", "left", "right")
 LABEL_SCHEMES = ("auto", "canonical", "native")
@@ -128,9 +128,9 @@ class JobOptions:
         known = {f.name: f for f in fields(cls) if f.name != "unknown"}
         checked = {name: _check(known[name], value, problems) for name, value in merged.items() if name in known}
         options = cls(**checked, unknown={key: value for key, value in merged.items() if key not in known})
-        if options.default_seg_model not in (*KNOWN_MODELS, *options.models):
-            problems.append(f"segmentation_model '{options.default_seg_model}' is not a known network"
-                            + _nearest(options.default_seg_model, (*KNOWN_MODELS, *options.models)))
+        model, own = options.default_seg_model, options.models if isinstance(options.models, dict) else {}
+        if isinstance(model, str) and model not in (*KNOWN_MODELS, *own):
+            problems.append(f"segmentation_model '{model}' is not a known network{_nearest(model, own)}")
         if problems:
             raise ConfigError(_sentence(problems), "Correct the option(s) named and start again.", problems=problems)
         return options
@@ -274,7 +274,8 @@ def _check_text(kind: str, value: Any, optional: bool) -> tuple[Any, str | None]
     return value, None
 
 
-def _nearest(word: str, words: tuple[str, ...]) -> str:
+def _nearest(word: str, own: Mapping[str, Any]) -> str:
+    words = (*KNOWN_MODELS, *MODEL_NAMES, *own)
     close = difflib.get_close_matches(word, words, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; there are {', '.join(words)}"
 

@@ -8,7 +8,7 @@ from typing import Any
 NSM_TYPES = {"bone_and_cart": (False, True), "bone_only": (True, False), "both": (True, True), "none": (False, False)}
 """nsm_type -> (perform_bone_only_nsm, perform_bone_and_cart_nsm)."""
 
-_MODEL_NAMES = {
+MODEL_NAMES = {
     "nnunet_fullres": ("nnunet_knee", "fullres"),
     "nnunet_cascade": ("nnunet_knee", "cascade"),
     "dosma_ananya": ("acl_qdess_bone_july_2024", None),
@@ -22,7 +22,7 @@ def title_of_model(default_seg_model: str, nnunet_type: str | None) -> str:
     >>> title_of_model("nnunet_knee", "cascade")
     'nnunet_cascade'
     """
-    for title, (name, kind) in _MODEL_NAMES.items():
+    for title, (name, kind) in MODEL_NAMES.items():
         if name == default_seg_model and kind in (None, nnunet_type):
             return title
     return default_seg_model
@@ -54,8 +54,8 @@ def from_aliases(given: Mapping[str, Any], below: Mapping[str, Any], problems: l
     if isinstance(values.get("nnunet_type"), str) and "nnunet" not in values:
         values["nnunet"] = {"type": values.pop("nnunet_type")}
     model = values.get("default_seg_model")
-    if isinstance(model, str) and model in _MODEL_NAMES:
-        values["default_seg_model"], kind = _MODEL_NAMES[model]
+    if isinstance(model, str) and model in MODEL_NAMES:
+        values["default_seg_model"], kind = MODEL_NAMES[model]
         if kind is not None:
             own = values.get("nnunet")
             values["nnunet"] = {**(own if isinstance(own, Mapping) else {}), "type": kind}

@@ -152,7 +152,7 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def partly_done(reference: Path, out: Path, up_to: str, steps: list[str]) -> None:
-    """Make ``out`` look as after a run that ended just before the step ``up_to``: only earlier checkpoints are there."""
+    """Make ``out`` look as after a run that ended just before the step ``up_to``."""
     shutil.rmtree(out, ignore_errors=True)
     (out / "checkpoints").mkdir(parents=True)
     for name in steps[:steps.index(up_to)] if up_to in steps else []:

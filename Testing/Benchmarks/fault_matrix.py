@@ -26,8 +26,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-import fault_cases as cases
-from fault_cases import Ended
+import fault_cases as cases  # noqa: E402
+from fault_cases import Ended  # noqa: E402
 
 STEPS = ["input", "image", "segmentation", "review", "surfaces", "thickness", "table", "files"]
 FOLDERS = ["VALIDATION.input", "PREPROCESSING.image", "DETECTION.segmentation", "ANALYSIS.review", "ANALYSIS.surfaces",
