@@ -1,0 +1,173 @@
+"""Zip archives: honest ones are read like folders, the others are refused in a sentence and leave nothing behind."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from KneePipelineLib.errors import InputTooLargeError, InvalidFormatError, KneePipelineError, NothingUsableError
+from KneePipelineLib.imaging import Limits, list_series, open_input, read_echoes, read_image, read_labels, write_volume
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where archives are unpacked; empty again when a test is over."""
+    folder = tmp_path / "unpacked-here"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+def archive_of(folder: Path, path: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, prefix + str(file.relative_to(folder)))
+    return path
+
+
+def archive_with(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def fails(error: type[KneePipelineError], path: Path, **options: object) -> str:
+    with pytest.raises(error) as caught:
+        read_image(path, **options)
+    assert caught.value.hint
+    assert str(path.parent) not in caught.value.message + caught.value.hint
+    return caught.value.message
+
+
+def test_a_zipped_series_is_read_like_its_folder(make: object, tmp_path: Path) -> None:
+    volume = make.volume(make.oblique())
+    make.series(tmp_path / "series" / "deep", volume, name="IM{}")
+    archive = archive_of(tmp_path / "series", tmp_path / "knee.zip", "DICOM/été/")
+    found = read_image(archive)
+    assert make.points(found) == make.points(volume)
+    assert found.meta["dicom_files"] == ()  # they are gone when the archive is closed
+    assert read_image(archive.rename(tmp_path / "no-suffix")).size == volume.size
+
+
+def test_other_formats_may_be_zipped_too(make: object, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_volume(make.volume(), tmp_path / "in" / "image.nii.gz")
+    archive = archive_of(tmp_path / "in", tmp_path / "a.zip", "__MACOSX/../".replace("../", ""))
+    fails(NothingUsableError, archive)  # nothing but the litter of an operating system
+    archive = archive_of(tmp_path / "in", tmp_path / "b.zip")
+    assert (read_image(archive).array == make.volume().array).all()
+    assert (read_labels(archive).array == make.volume().array).all()
+
+
+def test_an_open_archive_is_unpacked_once(make: object, tmp_path: Path, temporary_folder: Path) -> None:
+    uid = "1.2.3.4.5"
+    for n in (1, 2):
+        make.series(tmp_path / "series", make.volume(seed=n), SeriesInstanceUID=uid, EchoNumbers=n,
+                    first_instance=10 * n)
+    with open_input(archive_of(tmp_path / "series", tmp_path / "a.zip")) as source:
+        unpacked = list(temporary_folder.iterdir())
+        assert len(unpacked) == 1
+        assert list_series(source)[0].echoes == 2
+        assert len(read_echoes(source)) == 2
+        assert read_image(source, echo="rss").size == (7, 6, 5)
+        assert list(temporary_folder.iterdir()) == unpacked
+
+
+@pytest.mark.parametrize("name", ["../evil.dcm", "a/../../evil.dcm", "/etc/evil.dcm", "C:\\evil.dcm", "..\\evil.dcm",
+                                  "\\\\server\\evil.dcm"])
+def test_paths_that_lead_outside_are_refused(name: str, tmp_path: Path) -> None:
+    before = {p for p in tmp_path.rglob("*") if p.is_file()}
+    archive = archive_with(tmp_path / "a.zip", **{"good.dcm": b"x", name: b"evil"})
+    assert "outside" in fails(InvalidFormatError, archive)
+    assert {p for p in tmp_path.rglob("*") if p.is_file()} == before | {archive}
+
+
+def test_links_are_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("link.dcm")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    assert "symbolic link" in fails(InvalidFormatError, tmp_path / "a.zip")
+
+
+def test_encrypted_archives_are_refused(tmp_path: Path) -> None:
+    path = archive_with(tmp_path / "a.zip", **{"a.dcm": b"secret"})
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + offset] |= 1
+    path.write_bytes(bytes(data))
+    assert "encrypted" in fails(InvalidFormatError, path)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.8, 0.97])
+def test_archives_cut_short_are_refused(kept: float, make: object, tmp_path: Path) -> None:
+    make.series(tmp_path / "series", make.volume())
+    path = archive_of(tmp_path / "series", tmp_path / "a.zip")
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    assert "damaged" in fails(InvalidFormatError, path)
+
+
+def test_a_flipped_byte_is_noticed(make: object, tmp_path: Path) -> None:
+    make.series(tmp_path / "series", make.volume())
+    path = archive_of(tmp_path / "series", tmp_path / "a.zip")
+    data = bytearray(path.read_bytes())
+    data[300] ^= 0xFF
+    path.write_bytes(bytes(data))
+    assert "damaged" in fails(InvalidFormatError, path)
+
+
+def test_empty_archives_and_archives_without_image(tmp_path: Path) -> None:
+    assert "empty" in fails(NothingUsableError, archive_with(tmp_path / "a.zip"))
+    archive = archive_with(tmp_path / "b.zip", **{"notes.txt": b"no image here"})
+    assert "no image" in fails(NothingUsableError, archive)
+
+
+def test_limits_on_number_and_size(make: object, tmp_path: Path) -> None:
+    make.series(tmp_path / "series", make.volume())
+    path = archive_of(tmp_path / "series", tmp_path / "a.zip")
+    fails(InputTooLargeError, path, limits=Limits(max_files=4))
+    fails(InputTooLargeError, path, limits=Limits(max_unpacked_bytes=2000))
+    fails(InputTooLargeError, path, limits=Limits(max_file_bytes=500))
+    assert read_image(path, limits=Limits(max_files=5)).size == (7, 6, 5)
+
+
+def test_a_bomb_is_recognised_by_its_ratio(tmp_path: Path) -> None:
+    block = bytes(1024**2)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive, \
+            archive.open("zeros.dcm", "w", force_zip64=True) as member:
+        for _ in range(300):
+            member.write(block)
+    assert (tmp_path / "a.zip").stat().st_size < 1024**2
+    assert "times" in fails(InputTooLargeError, tmp_path / "a.zip")
+
+
+def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.dcm", bytes(4 * 1024**2))
+    data = bytearray(buffer.getvalue())
+    for signature, offset in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        at = data.index(signature) + offset
+        data[at:at + 4] = struct.pack("<I", 10)  # says: 10 bytes
+    (tmp_path / "a.zip").write_bytes(bytes(data))
+    with pytest.raises(KneePipelineError):
+        read_image(tmp_path / "a.zip", limits=Limits(max_unpacked_bytes=1024**2))
+
+
+def test_a_member_that_is_both_file_and_folder_is_refused(tmp_path: Path) -> None:
+    archive = archive_with(tmp_path / "a.zip", **{"a": b"file", "a/b": b"below it"})
+    fails(InvalidFormatError, archive)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as twice:
+        twice.writestr("x.dcm", b"one")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            twice.writestr("x.dcm", b"two")
+    fails(InvalidFormatError, tmp_path / "b.zip")
