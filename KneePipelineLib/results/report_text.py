@@ -14,10 +14,10 @@ _SIDE_FROM = {"option": "as asked for", "labels": "from the tibial cartilages", 
               "truth": "known", "none": "not determined"}
 _GLANCE = ("fem_cart", "med_tib_cart", "lat_tib_cart", "pat_cart")
 _OVERALL = {
-    "ok": "No rule asks for attention. The rules catch failed segmentations; they do not replace looking at the "
-          "pictures.",
-    "check": "Look at the points below before using the numbers.",
-    "poor": "Do not use the numbers before the points below have been looked at.",
+    "ok": ("No rule asks for attention.",
+           "The rules catch failed segmentations; they do not replace looking at the pictures."),
+    "check": ("Look at the points below before using the numbers.", ""),
+    "poor": ("Do not use the numbers before the points below have been looked at.", ""),
 }
 
 
@@ -33,7 +33,8 @@ def heading(record: Mapping) -> str:
     if run.get("segmentation") == "network" and run.get("model"):
         source = f"segmented by {run['model'].get('title') or run['model']['name']}"
     parts = [*_input_words(record["input"]), source, _side_reason(record)]
-    summary = paragraph(" · ".join(p for p in parts if p), kind="summary")
+    line = " · ".join(p for p in parts if p)
+    summary = paragraph(line[:1].upper() + line[1:], kind="summary")
     return (f'<header>\n<p class="kind">Cartilage report · {text(record["prefix"])}</p>\n'
             f"<h1>{text(_side(record))}</h1>\n{summary}\n</header>")
 
@@ -77,7 +78,8 @@ def quality(record: Mapping) -> str:
     points.sort(key=lambda p: order.get(p[0], 2))
     items = "".join(f"<li><span>{flag(word)}</span><span>{text(message)}</span></li>" for word, message in points)
     overall = record["quality"]["overall"]
-    first = f"<li><span>{flag(overall)}</span><strong>{text(_OVERALL[overall])}</strong></li>"
+    verdict, explanation = _OVERALL[overall]
+    first = f"<li><span>{flag(overall)}</span><span><strong>{text(verdict)}</strong> {text(explanation)}</span></li>"
     return f'<ul class="flags">{first}{items}</ul>'
 
 
