@@ -51,6 +51,7 @@ class JobOptions:
     output: str | None = _option(None, "path", "folder for the results")
     segmentation: str | None = _option(None, "path", "label map to use instead of segmenting")
     echoes: str | None = _option(None, "path", "DICOM folder with the echoes for T2")
+    truth: str | None = _option(None, "path", "JSON file of known values to compare with: region -> measure -> value")
     label_scheme: str = _option("auto", "scheme", "what the label map's numbers mean")
     series: str | None = _option(None, "word", "which series of the input")
     echo: str | None = _option(None, "word", "which echo of the input to segment")

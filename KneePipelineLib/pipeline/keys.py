@@ -28,7 +28,7 @@ def input_hashes(options: JobOptions) -> dict[str, str]:
         If something that was named is not there.
     """
     titles = {"input": "The input", "segmentation": "The label map given with --segmentation",
-              "echoes": "The folder given with --echoes"}
+              "echoes": "The folder given with --echoes", "truth": "The file of known values"}
     hashes = {}
     for role, title in titles.items():
         path = getattr(options, role)

@@ -191,8 +191,8 @@ STEPS: tuple[Step, ...] = (
     Step("files", State.FORMATTING, "Writing the results", "formatting:write_files",
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),
-         writes=("results.json",), options=("prefix", "zip"), rooms=("imaging", "results"), weight=2.0,
-         publishes=True),
+         inputs=("truth",), writes=("results.json",), options=("prefix", "zip"), rooms=("imaging", "results"),
+         weight=2.0, publishes=True),
 )
 
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from ... import results
-from ...errors import KneePipelineError
+from ...errors import ConfigError, KneePipelineError
 from ...imaging import Volume, read_image, read_labels
 from ...job import JobOptions
 from ...results import Output
@@ -103,11 +103,30 @@ class Findings:
             prefix=options.prefix, run=run, input_facts=given, side=self.side,
             side_from="none" if self.side == "unknown" else "option" if options.side != "auto" else "labels",
             other_sides={"header": header["laterality"]} if header.get("laterality") else None,
-            regions=self.regions, menisci=self.menisci, labels=self.labels, subregions=self.subregions,
-            surfaces=self.surfaces, warnings=context.provenance.get("warnings", []), outputs=outputs,
+            regions=self.regions, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
+            subregions=self.subregions, surfaces=self.surfaces,
+            warnings=context.provenance.get("warnings", []), outputs=outputs,
             errors=[{**o["error"], "part": name} for name, o in context.outcomes.items() if o["status"] == "failed"],
             skipped=[(name, o["reason"]) for name, o in context.outcomes.items() if o["status"] == "skipped"],
         )
+
+
+def read_truth(path: str | None) -> dict[str, dict[str, float]] | None:
+    """Known values to show beside the measured ones.
+
+    Raises
+    ------
+    ConfigError
+        If the file is no JSON object of regions, each with measures and numbers.
+    """
+    if path is None:
+        return None
+    try:
+        truth = read_json(Path(path))
+        return {region: {name: float(value) for name, value in measures.items()} for region, measures in truth.items()}
+    except (ValueError, TypeError, AttributeError):
+        raise ConfigError("The file of known values is not JSON of the form region -> measure -> number.",
+                          "See truth.json beside the digital knee that `demo` makes.") from None
 
 
 def archive_outputs(options: JobOptions) -> list[Output]:
