@@ -18,6 +18,11 @@ _HOMES = {
     "KneeParameters": ".parameters",
     "TrueSurface": ".surfaces",
     "TrueRegions": ".truth",
+    "CartilageT2": ".tissues",
+    "Dess": ".tissues",
+    "SpinEcho": ".tissues",
+    "MultiEchoSpinEcho": ".tissues",
+    "CONTRASTS": ".tissues",
 }
 __all__ = sorted(_HOMES)
 

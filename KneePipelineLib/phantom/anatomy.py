@@ -25,6 +25,8 @@ FILM_MM = 0.12
 OUTSIDE_MM = -2.0
 """Floor of the (negative) pseudo-thickness where there is no cartilage."""
 DEFECT_WALL_MM = 0.5
+THICKEST_MM = 6.0
+"""No cartilage is thicker; bounds the search for places that may hold some."""
 
 CARTILAGE_BONE = {"femoral": "femur", "medial_tibial": "tibia", "lateral_tibial": "tibia", "patellar": "patella"}
 
@@ -269,6 +271,17 @@ class Fields:
         if cartilage not in self._outers:
             self._outers[cartilage] = self._outer(cartilage)
         return self._outers[cartilage]
+
+    def cartilage_bound(self, cartilage: str) -> np.ndarray:
+        """A safe lower bound of the distance to a cartilage: it lies on covered bone, THICKEST_MM high at most."""
+        bone = CARTILAGE_BONE[cartilage]
+        value = getattr(self, bone)
+        bound = np.maximum(value - THICKEST_MM, -value)
+        near = np.flatnonzero(bound < 5)
+        if len(near):
+            q, _ = foot_points(self.anatomy.bone(bone), tuple(c[near] for c in self.p), value[near])
+            bound[near] = np.maximum(bound[near], -self.anatomy.coverage(cartilage, q) / 1.5 - 1)
+        return bound
 
     @cached_property
     def femur_clearance(self) -> np.ndarray:

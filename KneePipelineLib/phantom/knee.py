@@ -9,38 +9,19 @@ import numpy as np
 
 from ..imaging import Volume
 from ..imaging import labels as L
-from .anatomy import CARTILAGE_BONE, Anatomy, Defect, Fields
+from . import images
+from .anatomy import CARTILAGE_BONE, Anatomy, Defect
 from .grid import Grid, rotation_matrix
-from .implicit import foot_points, normals, project
+from .implicit import normals, project
 from .parameters import KneeParameters
 from .render import Frame, Layer, paint
 from .surfaces import TrueSurface, thickness_along_normals
+from .tissues import CONTRASTS, LINEAR_T2, MESE, QDESS, CartilageT2, Dess, MultiEchoSpinEcho, Sequence
 from .truth import CARTILAGE_NAMES, TrueRegions, measure_regions, surface_with_regions, true_regions
-
-THICKEST_MM = 5.0
-"""No cartilage is thicker (canonical mm); bounds the search for blocks that may hold some."""
 
 CARTILAGE_LABELS = {"femoral": L.FEMORAL_CARTILAGE, "medial_tibial": L.MEDIAL_TIBIAL_CARTILAGE,
                     "lateral_tibial": L.LATERAL_TIBIAL_CARTILAGE, "patellar": L.PATELLAR_CARTILAGE}
 BONE_LABELS = {"femur": L.FEMUR, "tibia": L.TIBIA, "patella": L.PATELLA, "fibula": L.FIBULA}
-
-
-def cartilage_distance(name: str, fields: Fields) -> np.ndarray:
-    """Distance beyond the cartilage's outer surface; bone is painted over the inside afterwards."""
-    return fields.outer(name)[0]
-
-
-def cartilage_bound(name: str, fields: Fields) -> np.ndarray:
-    """A safe lower bound of the distance to a cartilage: it lies on covered bone and is at most THICKEST_MM high."""
-    bone = CARTILAGE_BONE[name]
-    value = getattr(fields, bone)
-    bound = np.maximum(value - THICKEST_MM, -value)
-    near = np.flatnonzero(bound < 5)
-    if len(near):
-        p = tuple(c[near] for c in fields.p)
-        q, _ = foot_points(fields.anatomy.bone(bone), p, value[near])
-        bound[near] = np.maximum(bound[near], -fields.anatomy.coverage(name, q) / 1.5 - 1)
-    return bound
 
 
 class DigitalKnee:
@@ -94,14 +75,15 @@ class DigitalKnee:
             DigitalKnee(self.seed, other, self.variation, self.defects, parameters=self.parameters))
 
     @cached_property
-    def _label_layers(self) -> list[Layer]:
+    def label_layers(self) -> list[Layer]:
+        """What a label map paints, lowest first."""
         layers = []
         for side, label in (("medial", L.MEDIAL_MENISCUS), ("lateral", L.LATERAL_MENISCUS)):
             layers.append(Layer(side, lambda f, s=side: f.meniscus(s), np.array([label]),
                                 bound=lambda f, s=side: f.meniscus(s)))
         for name, label in CARTILAGE_LABELS.items():
-            layers.append(Layer(name, lambda f, n=name: cartilage_distance(n, f), np.array([label]),
-                                bound=lambda f, n=name: cartilage_bound(n, f)))
+            layers.append(Layer(name, lambda f, n=name: f.outer(n)[0], np.array([label]),
+                                bound=lambda f, n=name: f.cartilage_bound(n)))
         for name, label in BONE_LABELS.items():
             layers.append(Layer(name, lambda f, n=name: getattr(f, n), np.array([label])))
         return layers
@@ -109,8 +91,75 @@ class DigitalKnee:
     def labels(self, grid: Grid | None = None) -> Volume:
         """Canonical labels (uint8) at the voxel centres of ``grid`` (the OAI's sagittal DESS by default)."""
         grid = grid or Grid.sagittal()
-        array = paint(self.anatomy, self.frame, grid, self._label_layers, np.zeros(1, np.uint8), dtype=np.uint8)[0]
+        array = paint(self.anatomy, self.frame, grid, self.label_layers, np.zeros(1, np.uint8), dtype=np.uint8)[0]
         return grid.volume(array, side=self.side)
+
+    # -- images ----------------------------------------------------------------------------------------------------
+
+    def image(self, grid: Grid | None = None, contrast: str | Sequence = "dess", *, snr: float | None = 30.0,
+              bias: float = 0.12, texture: float = 1.0, soft: bool = True, noise_seed: int | None = None,
+              t2: CartilageT2 = LINEAR_T2) -> Volume:
+        """A magnitude image, float32; a pair of echoes is combined by the root of the sum of squares.
+
+        Parameters
+        ----------
+        contrast : str or Sequence
+            ``dess``, ``t1``, ``pd``, ``pd_fs``, ``t2``, ``t2_fs``, or any sequence of :mod:`.tissues`.
+        snr : float or None
+            Cartilage signal over noise; None for a noise-free image.
+        bias : float
+            Largest relative deviation of the receive field; 0 for none.
+        texture : float
+            Strength of the texture in marrow, muscle and fat; cartilage has none.
+        soft : bool
+            Partial volume at boundaries (voxels larger than about 0.4 mm are sampled several times besides).
+        noise_seed : int, optional
+            The knee's own seed by default.
+        t2 : CartilageT2
+            True T2 against relative depth.
+
+        Raises
+        ------
+        ValueError
+            If the contrast is unknown.
+        """
+        echoes = self.echoes(grid, contrast, snr=snr, bias=bias, texture=texture, soft=soft, noise_seed=noise_seed,
+                             t2=t2)
+        if len(echoes) == 1:
+            return echoes[0]
+        combined = np.sqrt(sum(np.square(e.array) for e in echoes))
+        return echoes[0].with_array(combined)
+
+    def echoes(self, grid: Grid | None = None, contrast: str | Sequence = "dess", *, snr: float | None = 30.0,
+               bias: float = 0.12, texture: float = 1.0, soft: bool = True, noise_seed: int | None = None,
+               t2: CartilageT2 = LINEAR_T2) -> list[Volume]:
+        """The echoes of a sequence, one Volume each, with echo_time_ms, repetition_time_ms, ... in ``meta``.
+
+        The parameters are those of :meth:`image`. ``Dess`` gives the qDESS pair from the exact steady state,
+        ``MultiEchoSpinEcho`` the train.
+        """
+        sequence = _sequence(contrast)
+        grid = grid or Grid.sagittal()
+        clean = images.render(self, grid, sequence, t2=t2, soft=soft, texture=texture)
+        seed = self.seed if noise_seed is None else noise_seed
+        channels = images.acquire(clean, grid, sequence, snr=snr, bias=bias, seed=seed)
+        return images.volumes(channels, grid, sequence, self.side)
+
+    def qdess(self, grid: Grid | None = None, *, sequence: Dess = QDESS, **options: object) -> tuple[Volume, Volume]:
+        """The two echoes of a qDESS acquisition (S1, S2); options as for :meth:`image`."""
+        first, second = self.echoes(grid, sequence, **options)
+        return first, second
+
+    def mese(self, grid: Grid | None = None, *, sequence: MultiEchoSpinEcho = MESE,
+             **options: object) -> list[Volume]:
+        """The echoes of a multi-echo spin-echo acquisition, 24 sagittal slices of 3 mm at 4 mm by default."""
+        grid = grid or Grid.sagittal((256, 256, 24), (0.625, 0.625, 4.0))
+        return self.echoes(grid, sequence, **options)
+
+    def true_t2(self, grid: Grid | None = None, t2: CartilageT2 = LINEAR_T2) -> Volume:
+        """True T2 (ms, float32) at voxel centres inside cartilage, NaN elsewhere."""
+        grid = grid or Grid.sagittal()
+        return grid.volume(images.true_t2_map(self, grid, t2), side=self.side)
 
     def with_defects(self, *defects: Defect) -> DigitalKnee:
         """The same knee with these lesions instead of its own."""
@@ -134,7 +183,7 @@ class DigitalKnee:
     def true_regions(self) -> TrueRegions:
         """The borders of the femoral subregions, in the femur's own frame (canonical mm), from the intact cartilage."""
         whole = self.intact()
-        layers = [layer for layer in whole._label_layers if layer.name in ("femoral", "femur")]
+        layers = [layer for layer in whole.label_layers if layer.name in ("femoral", "femur")]
         return true_regions(whole.anatomy, layers)
 
     @cached_property
@@ -194,6 +243,14 @@ class DigitalKnee:
         """
         needed = {CARTILAGE_NAMES.get(region, "femoral") for region in regions}
         return measure_regions({name: self._surface(name, step_mm) for name in needed}, self.frame.scale, regions)
+
+
+def _sequence(contrast: str | Sequence) -> Sequence:
+    if not isinstance(contrast, str):
+        return contrast
+    if contrast not in CONTRASTS:
+        raise ValueError(f"'{contrast}' is not a contrast; choose one of {', '.join(CONTRASTS)}")
+    return CONTRASTS[contrast]
 
 
 def _cartilage(structure: str) -> str:

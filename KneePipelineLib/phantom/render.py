@@ -8,7 +8,9 @@ Layers are painted in order, later ones over earlier ones.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,18 +170,23 @@ def paint(anatomy: Anatomy, frame: Frame, grid: Grid, layers: list[Layer], backg
     fine = np.array(grid.spacing) / subsamples
     width = float(np.prod(fine) ** (1 / 3)) / frame.scale
     per_block = out.shape[1] * blocks.samples
-    for base, needed, members in _groups(_states(anatomy, blocks, layers)):
-        ground = background if base < 0 else layers[base].shade
-        if not needed and not callable(ground):
-            out[members] = ground
-            continue
-        step = max(1, CHUNK_POINTS // per_block)
-        for start in range(0, len(members), step):
-            part = members[start:start + step]
-            fields = Fields(anatomy, blocks.points(part))
-            values = _compose(fields, ground, [layers[n] for n in needed], channels, width if soft else 0.0)
-            values = values.reshape(len(part), out.shape[1], blocks.samples, channels)
-            out[part] = values[:, :, 0] if blocks.samples == 1 else values.mean(axis=2)
+    step = max(1, CHUNK_POINTS // per_block)
+
+    def fill(job: tuple[Shade, list[Layer], np.ndarray]) -> None:
+        ground, above, part = job
+        if not above and not callable(ground):
+            out[part] = ground
+            return
+        values = _compose(Fields(anatomy, blocks.points(part)), ground, above, channels, width if soft else 0.0)
+        values = values.reshape(len(part), out.shape[1], blocks.samples, channels)
+        out[part] = values[:, :, 0] if blocks.samples == 1 else values.mean(axis=2)
+
+    jobs = [(background if base < 0 else layers[base].shade, [layers[n] for n in needed], members[start:start + step])
+            for base, needed, members in _groups(_states(anatomy, blocks, layers))
+            for start in range(0, len(members), step)]
+    # numpy computes outside the interpreter lock, and every job writes its own blocks: threads change nothing else.
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        list(pool.map(fill, jobs))
     return blocks.assemble(out)
 
 
