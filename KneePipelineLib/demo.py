@@ -70,7 +70,7 @@ def comparison(results: dict) -> str:
     for region, true in results["truth"].items():
         cells = ""
         for measure, _, unit in COMPARED:
-            measured, known = results["regions"].get(region, {}).get(measure), true.get(measure)
+            measured, known = results["regions"].get(region, {}).get("measures", {}).get(measure), true.get(measure)
             if measured is None or known is None:
                 cells += f"{'-':>12}{'-':>9}{'':>6}"
             elif unit == "mm":
