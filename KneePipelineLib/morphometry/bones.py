@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..imaging.labels import FEMUR
+from .resample import evenly_resampled
 from .smoothing import padding_voxels, smooth_binary
-from .surfaces import Mesh, decimate, iso_surface, largest_component
+from .surfaces import Mesh, iso_surface, largest_component
 from .working import WorkingKnee, largest_piece
 
 
@@ -20,8 +21,8 @@ class BoneMeshes:
     ----------
     dense : Mesh
         The contour of the smoothed label, cropped.
-    decimated : Mesh
-        The same with about the number of vertices asked for.
+    even : Mesh
+        The same surface with about the number of evenly spread vertices asked for.
     pieces : int
         In how many sizeable pieces the label came; only the largest is in the surfaces.
     height_mm, wanted_height_mm : float
@@ -29,7 +30,7 @@ class BoneMeshes:
     """
 
     dense: Mesh
-    decimated: Mesh
+    even: Mesh
     pieces: int
     height_mm: float
     wanted_height_mm: float
@@ -47,7 +48,7 @@ def bone_meshes(
     variance_mm2 : float
         Of the smoothing Gaussian.
     vertices : int
-        To decimate to.
+        About how many evenly spread vertices to resample to.
     crop_fraction : float or None
         Keep the part within this fraction of the bone's medial-lateral width of its joint end: above the femur's
         lowest point, below the tibia's highest, along the knee's own axes.
@@ -57,24 +58,26 @@ def bone_meshes(
     if crop_fraction is not None:
         mask, height, wanted = _cropped(knee, label, mask, crop_fraction)
     start = np.array([s.start for s in knee.boxes[label]])
-    dense = _local_mesh(mask, variance_mm2, knee.volume.spacing)
-    dense = largest_component(dense)
-    small = decimate(dense, vertices)
-    return BoneMeshes(*(_to_lps(m, start, knee) for m in (dense, small)), pieces, height, wanted)
+    spacing = knee.volume.spacing
+    field, offset = _smoothed(mask, variance_mm2, spacing)
+    dense = largest_component(iso_surface(field, spacing))
+    even = evenly_resampled(field, spacing, dense, vertices)
+    dense, even = (_to_lps(mesh, start + offset, knee) for mesh in (dense, even))
+    return BoneMeshes(dense, even, pieces, height, wanted)
 
 
 def cartilage_mesh(knee: WorkingKnee, label: int, variance_mm2: float) -> Mesh:
     """Closed surface of a cartilage label with all its pieces, LPS mm; it must occur."""
     start = np.array([s.start for s in knee.boxes[label]])
-    return _to_lps(_local_mesh(knee.mask(label), variance_mm2, knee.volume.spacing), start, knee)
+    field, offset = _smoothed(knee.mask(label), variance_mm2, knee.volume.spacing)
+    return _to_lps(iso_surface(field, knee.volume.spacing), start + offset, knee)
 
 
-def _local_mesh(mask: np.ndarray, variance_mm2: float, spacing_mm: np.ndarray) -> Mesh:
-    """Surface in mm from the first voxel of ``mask``."""
+def _smoothed(mask: np.ndarray, variance_mm2: float, spacing_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smoothed mask with a margin, and where its first voxel lies (z, y, x) from the mask's."""
     padding = padding_voxels(variance_mm2, spacing_mm)[::-1]
     padded = np.pad(mask, [(p, p) for p in padding])
-    points, triangles = iso_surface(smooth_binary(padded, variance_mm2, spacing_mm), spacing_mm)
-    return points - (padding[::-1] * spacing_mm).astype(np.float32), triangles
+    return smooth_binary(padded, variance_mm2, spacing_mm), -padding
 
 
 def _to_lps(mesh: Mesh, start_zyx: np.ndarray, knee: WorkingKnee) -> Mesh:

@@ -4,7 +4,7 @@ Only bone within a ball around the joint counts, so the axes do not depend on ho
 crop leaves, nor on how the grid lies in space:
 
 - Superior: the line from the centroid of the tibia's to the centroid of the femur's part in the ball. In an extended
-  knee the femoral one lies anterior, by about 12 degrees in two knees whose sagittal slices had been planned along the
+  knee the femoral one lies anterior, by about 10 degrees in two knees whose sagittal slices had been planned along the
   shafts; ``PITCH_DEG`` takes that out.
 - Left-right: the posterior condylar line, the common tangent of both femoral condyles from behind, made perpendicular.
 - Posterior: perpendicular to both.
@@ -24,7 +24,7 @@ BALL_MM = 40.0
 """Radius around the joint's centre within which bone counts: all of the condyles and the plateau, little shaft."""
 
 CONDYLE_BALL_MM = 55.0
-PITCH_DEG = 11.8
+PITCH_DEG = 9.6
 ITERATIONS = 6
 TANGENT_FRACTION = 0.004
 """The share of a condyle's bone whose mean stands for its most posterior point: a tangent that noise cannot move."""

@@ -126,7 +126,7 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
         side=side,
         labels=knee.source,
         subregions=knee.paste(subregions),
-        surfaces={bone: bare_surface(bone, m.decimated) for bone, m in meshes.items() if len(m.decimated[1])},
+        surfaces={bone: bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])},
         dense_bones={bone: m.dense for bone, m in meshes.items() if len(m.dense[1])},
         cartilage_surfaces=cartilages,
         warnings=warnings,
@@ -176,7 +176,8 @@ def _measured(
     regions = BONE_REGIONS[bone]
     plates = [regions] if bone == "femur" else [(label,) for label in regions]
     mesh = (surface.points, surface.triangles)
-    return replace(surface, total_region=total_region(mesh, surface.region, plates, options.closing_mm))
+    total = total_region(mesh, surface.vertex_area_mm2, surface.region, plates, options.closing_mm)
+    return replace(surface, total_region=total)
 
 
 def _same_box(knee: WorkingKnee, whole: Volume) -> Volume:

@@ -1,8 +1,7 @@
 """The regional measures of the tables, from surfaces that carry thickness and from the label map.
 
-Every mean, standard deviation and median over vertices is weighted with the area the vertex stands for. On the evenly
-spaced vertices that the field's means are taken over this changes nothing; on ours, denser where the bone is curved, it
-makes the numbers independent of the triangles.
+Every mean, standard deviation and median over vertices is weighted with the area the vertex stands for. The vertices
+are spread evenly, so this changes little; it makes the numbers independent of how the triangles happen to lie.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class MorphometryOptions:
     bone_variance_mm2, cartilage_variance_mm2 : float
         Variance of the Gaussian that smooths the binary label before the 0.5 iso-surface is taken.
     vertices : dict
-        Vertices of each bone's surface after decimation.
+        About how many evenly spread vertices each bone's surface is resampled to.
     crop_fraction : dict
         Height of bone kept from its joint end, as a fraction of its medial-lateral width; None keeps all.
     ray_inside_mm, ray_outside_mm : float
@@ -64,7 +64,7 @@ class MorphometryOptions:
     crop_fraction: dict = field(default_factory=lambda: {"femur": 0.8, "tibia": 0.8, "patella": None})
     ray_inside_mm: float = 2.5
     ray_outside_mm: float = 10.0
-    closing_mm: float = 2.0
+    closing_mm: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ class PreparedKnee:
     surfaces : dict
         bone -> BoneSurface without thickness.
     dense_bones : dict
-        bone -> (points, triangles) before decimation, LPS mm.
+        bone -> (points, triangles) before resampling, LPS mm.
     """
 
     side: str
@@ -178,7 +178,7 @@ class KneeMorphometry:
     surfaces : dict
         ``femur``, ``tibia`` and, when there is one, ``patella`` -> BoneSurface.
     raw_femur : (points, triangles) or None
-        Dense femur surface, cropped, before decimation; float32 (n, 3) LPS mm and int32 (m, 3).
+        Dense femur surface, cropped, before resampling; float32 (n, 3) LPS mm and int32 (m, 3).
     cartilage_surfaces : dict
         (bone, i) -> (points, triangles), i counting BONE_CARTILAGES[bone] from 0; absent cartilages are left out.
     regions : dict

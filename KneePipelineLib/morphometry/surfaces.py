@@ -1,4 +1,4 @@
-"""Closed triangle surfaces of labels: smooth, contour, decimate, and the normals and areas of what results.
+"""Closed triangle surfaces of labels: contour, largest piece, and the normals and areas of what results.
 
 Geometry here is *local*: millimetres along the axes of a box of voxels (index times spacing). Only finished surfaces
 are moved to LPS. So the same voxels give the same triangles however the volume lay in space.
@@ -13,9 +13,8 @@ import numpy as np
 Mesh = tuple[np.ndarray, np.ndarray]
 """(points (n, 3) float32, triangles (m, 3) int32)."""
 
-_CONTOURING, _DECIMATING = Lock(), Lock()
-"""Neither library allows two Python threads in it at once: VTK's contour comes back empty, and fast-simplification
-keeps its mesh in global variables, so that two calls mix their triangles."""
+_CONTOURING = Lock()
+"""VTK does not allow two Python threads in its contour filter at once: it comes back empty."""
 
 EMPTY_MESH: Mesh = (np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32))
 
@@ -106,22 +105,6 @@ def compact(mesh: Mesh) -> Mesh:
     used[triangles] = True
     new_index = np.cumsum(used) - 1
     return points[used], new_index[triangles].astype(np.int32)
-
-
-def decimate(mesh: Mesh, vertices: int) -> Mesh:
-    """Reduce a closed surface to about ``vertices`` points by quadric edge collapse (Garland and Heckbert, 1997).
-
-    A surface that is already smaller is returned as it is.
-    """
-    import fast_simplification
-
-    points, triangles = mesh
-    if len(points) <= vertices:
-        return mesh
-    # Euler: a closed surface has about twice as many triangles as points.
-    with _DECIMATING:
-        points, triangles = fast_simplification.simplify(points, triangles, target_count=2 * vertices, agg=5)
-    return compact((points.astype(np.float32), triangles.astype(np.int32)))
 
 
 def triangle_normals(mesh: Mesh) -> np.ndarray:

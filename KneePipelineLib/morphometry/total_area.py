@@ -3,9 +3,10 @@
 A label map says where cartilage is, not where it should be. Bare bone counts as denuded if cartilage surrounds it:
 
 1. The covered vertices of one cartilage are closed on the surface (grown, then shrunk, by ``closing_mm`` of geodesic
-   distance along the mesh's edges), so that a gap in a rim, or a defect that just opens to the edge, is bridged.
+   distance along the mesh's edges), so that a narrow gap in a rim, through which a defect opens to the edge, is bridged.
 2. Every patch of bare bone that the result encloses completely is a defect, however large. The largest patch is the
    bone outside.
+3. Patches below ``SMALLEST_MM2`` are the unevenness of the rim, or of a single vertex, and no defects.
 
 A denuded vertex belongs to the region of the nearest covered vertex along the surface. A compartment that is bare all
 over, or from its middle to its edge, cannot be told from bone outside; its denuded area is then too small.
@@ -16,6 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from .surfaces import Mesh
+
+SMALLEST_MM2 = 6.0
+"""Area of the smallest patch of bare bone that counts as denuded: a full-thickness hole of about 2.8 mm."""
 
 
 def edge_graph(mesh: Mesh):
@@ -31,13 +35,17 @@ def edge_graph(mesh: Mesh):
     return csr_matrix((np.concatenate([lengths, lengths]), (rows, columns)), shape=(len(points),) * 2)
 
 
-def total_region(mesh: Mesh, region: np.ndarray, plates: list[tuple[int, ...]], closing_mm: float) -> np.ndarray:
+def total_region(
+    mesh: Mesh, areas_mm2: np.ndarray, region: np.ndarray, plates: list[tuple[int, ...]], closing_mm: float
+) -> np.ndarray:
     """Extend the regions over the denuded bone they enclose.
 
     Parameters
     ----------
     mesh : Mesh
         The bone surface.
+    areas_mm2 : (n,) floats
+        The area each vertex stands for.
     region : (n,) uint8
         Region of the covered vertices, 0 elsewhere.
     plates : list of tuples of int
@@ -55,7 +63,7 @@ def total_region(mesh: Mesh, region: np.ndarray, plates: list[tuple[int, ...]], 
         covered = np.isin(region, plate)
         if not covered.any():
             continue
-        denuded = enclosed(graph, covered, closing_mm) & (region == 0)
+        denuded = _sizeable(graph, enclosed(graph, covered, closing_mm) & (region == 0), areas_mm2)
         if denuded.any():
             extended[denuded] = region[nearest_source(graph, covered)[denuded]]
     return extended
@@ -74,6 +82,19 @@ def enclosed(graph, covered: np.ndarray, closing_mm: float) -> np.ndarray:
         outside = np.bincount(patch).argmax()
         closed[bare[patch != outside]] = True
     return closed & ~covered
+
+
+def _sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray) -> np.ndarray:
+    """The connected patches of chosen vertices that are not below ``SMALLEST_MM2``."""
+    from scipy.sparse.csgraph import connected_components
+
+    members = np.flatnonzero(chosen)
+    if not len(members):
+        return chosen
+    patch = connected_components(graph[members][:, members], directed=False)[1]
+    kept = np.zeros(len(chosen), bool)
+    kept[members] = np.bincount(patch, weights=areas_mm2[members])[patch] >= SMALLEST_MM2
+    return kept
 
 
 def _closing(graph, covered: np.ndarray, radius_mm: float) -> np.ndarray:

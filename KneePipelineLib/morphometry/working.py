@@ -19,6 +19,9 @@ from .frame import BoneAxes, bone_axes
 SAMPLE_MM = 1.1
 """Spacing of the points that stand for a bone where its axes are looked for."""
 
+MARGIN = 12
+"""Voxels kept around what is labelled, as far as the image goes: so the end of the box is the end of the image."""
+
 
 @dataclass(frozen=True, eq=False)
 class WorkingKnee:
@@ -100,6 +103,8 @@ def working_knee(labels: Volume) -> WorkingKnee:
     box = labelled_box(labels.array)
     if box is None:
         raise SegmentationError("The label map is empty.", "Check that the segmentation was saved.")
+    box = tuple(slice(max(0, s.start - MARGIN), min(n, s.stop + MARGIN))
+                for s, n in zip(box, labels.array.shape, strict=True))
     view = labels.cropped(tuple(s.start for s in reversed(box)), tuple(s.stop for s in reversed(box)))
     return WorkingKnee(labels, box, view.reoriented("LPS"))
 
