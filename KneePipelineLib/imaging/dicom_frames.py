@@ -46,6 +46,7 @@ class FileHeader:
     """What all frames of one file share. UIDs stay in memory; ``description`` has lost the patient's name and id."""
 
     path: Path
+    syntax: str
     sop_uid: str
     series_uid: str
     study_uid: str
@@ -163,6 +164,7 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
         return []
     header = FileHeader(
         path=path,
+        syntax=str(getattr(dataset.file_meta, "TransferSyntaxUID", "") or ""),
         sop_uid=str(dataset.get("SOPInstanceUID", "")),
         series_uid=str(dataset.get("SeriesInstanceUID", "")),
         study_uid=str(dataset.get("StudyInstanceUID", "")),

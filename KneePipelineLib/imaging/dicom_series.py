@@ -109,7 +109,8 @@ def all_series(source: Source) -> list[Series]:
     scan = source.scan
     if not scan.frames:
         if scan.damaged:
-            raise DicomError(f"None of the {scan.damaged} DICOM file(s) can be read: damaged or cut short.",
+            what = "The DICOM file cannot" if scan.damaged == 1 else f"None of the {scan.damaged} DICOM files can"
+            raise DicomError(f"{what} be read: damaged or cut short.",
                              "Export the series again.", files=scan.damaged)
         raise NothingUsableError(f"The input holds {scan.without_image} DICOM file(s), but no image among them.",
                                  "Give the folder of an MR series.", files=scan.without_image)
@@ -154,7 +155,7 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
     ConfigError
         The selection fits no series, or several.
     DicomError
-        The chosen series, or every series, is not a regular volume.
+        Nothing but damaged files. A series that is no regular volume may still be returned; its ``stacks`` tell why.
     """
     series = all_series(source)
     warn_of_scan(source.scan, warnings)
@@ -169,13 +170,22 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
         return _series_of_file(source, series, warnings)
     good = [s for s in series if not s.problem]
     if not good:
-        raise max(series, key=lambda s: s.voxels).problem
+        return max(series, key=lambda s: s.voxels)
     best = max(good, key=lambda s: s.voxels)
     if len(series) > 1:
         others = len(series) - 1
         warnings.append(("SEVERAL_SERIES", f"The input holds {len(series)} series; the largest 3-D one was read "
                          f"(number {best.label()}) and {others} left aside."))
     return best
+
+
+def readable_stacks(series: Series, scan: Scan) -> list[Stack]:
+    """The stacks of a chosen series; if there are none, the error also tells of damaged files beside it."""
+    problem = series.problem
+    if problem and scan.damaged and isinstance(problem, DicomError):
+        raise DicomError(problem.message, f"{scan.damaged} DICOM file(s) of the input are damaged and may be what is "
+                         f"missing. {problem.hint}", **problem.details, damaged=scan.damaged)
+    return series.stacks
 
 
 def _series_of_file(source: Source, series: list[Series], warnings: list[tuple[str, str]]) -> Series:

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import DicomError, InvalidFormatError
 from .choices import check_echo, root_sum_of_squares
-from .dicom_series import SeriesInfo, all_series, choose, echo_sets, select, warn_of_scan
-from .dicom_volumes import volume_of
+from .dicom_series import SeriesInfo, all_series, choose, echo_sets, readable_stacks, select, warn_of_scan
+from .dicom_volumes import volumes_of
 from .formats import ImageFile
 from .limits import DEFAULT_LIMITS, Limits
 from .metaimage import open_metaimage
@@ -69,12 +69,12 @@ def read_image(path: PathLike, *, series: str | int | None = None, echo: int | s
 
 def _read_dicom(source: Source, series: str | int | None, echo: int | str | None, limits: Limits) -> Volume:
     warnings: list[tuple[str, str]] = []
-    stacks = choose(source, series, warnings).stacks
+    stacks = readable_stacks(choose(source, series, warnings), source.scan)
     limits.check_echoes(len(stacks))
     limits.check_voxels(stacks[0].size)
     choice = check_echo(echo, len(stacks))
     wanted = stacks if choice == "rss" else [stacks[(choice or 1) - 1]]
-    volumes = [volume_of(stack, limits, temporary=source.temporary) for stack in wanted]
+    volumes = volumes_of(wanted, limits, temporary=source.temporary)
     volume = root_sum_of_squares(volumes) if choice == "rss" else volumes[0]
     volume.meta["warnings"] = warnings
     volume.meta["echoes"] = len(stacks)
@@ -124,9 +124,9 @@ def _read_dicom_echoes(source: Source, series: str | int | None, limits: Limits)
         sets = [s for s in sets if any(f.header.path == source.single for m in s.series for f in m.frames)]
     if not sets:
         candidates = select(found, series) if series is not None else found
-        problem = max(candidates, key=lambda s: s.voxels).problem
-        raise problem or DicomError("The input holds a single echo of every slice, but T2 needs at least two.",
-                                    "Give the multi-echo or qDESS series.")
+        readable_stacks(max(candidates, key=lambda s: s.voxels), source.scan)
+        raise DicomError("The input holds a single echo of every slice, but T2 needs at least two.",
+                         "Give the multi-echo or qDESS series.")
     best = max(sets, key=lambda s: (len(s.stacks), s.series[0].voxels))
     limits.check_echoes(len(best.stacks))
     if len(sets) > 1:
@@ -137,7 +137,7 @@ def _read_dicom_echoes(source: Source, series: str | int | None, limits: Limits)
     if len(set(times)) < len(times) and len(set(numbers)) < len(numbers):
         warnings.append(("ECHO_ORDER_ASSUMED", "Neither echo times nor echo numbers tell the echoes apart; their order "
                          "of acquisition was used."))
-    volumes = [volume_of(stack, limits, temporary=source.temporary) for stack in best.stacks]
+    volumes = volumes_of(best.stacks, limits, temporary=source.temporary)
     for volume in volumes:
         volume.meta["warnings"] = warnings
         volume.meta["echoes"] = len(volumes)
@@ -166,7 +166,7 @@ def dicom_facts(path: PathLike, *, series: str | int | None = None, limits: Limi
 
     with open_input(path, limits=limits) as source:
         if source.kind == "DICOM":
-            stacks = choose(source, series, []).stacks
+            stacks = readable_stacks(choose(source, series, []), source.scan)
             return {**header_facts(stacks[0]), "format": "DICOM", "echo_times_ms": [s.echo_time_ms for s in stacks]}
         image = _open_image(source, limits)
         return {"format": image.format, "spacing_mm": [float(s) for s in image.spacing], "matrix": list(image.size)}

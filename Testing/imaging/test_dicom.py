@@ -160,8 +160,8 @@ def test_localizers_and_screenshots_beside_the_series_are_passed_over(make: obje
     fails(NothingUsableError, tmp_path / "report.dcm", list_series)
 
 
-@pytest.mark.parametrize("syntax", ["rle", "j2k", "jpegll", "jpegls"])
-@pytest.mark.parametrize("dtype", [np.int16, np.uint16])
+@pytest.mark.parametrize(("syntax", "dtype"), [
+    ("rle", np.int16), ("j2k", np.int16), ("jpegll", np.int16), ("jpegls", np.int16), ("j2k", np.uint16)])
 def test_compressed_pixels_are_read(syntax: str, dtype: type, make: object, tmp_path: Path) -> None:
     volume = make.volume(make.oblique(), size=(48, 40, 3), dtype=dtype)
     for path in make.series(tmp_path, volume):
@@ -170,6 +170,28 @@ def test_compressed_pixels_are_read(syntax: str, dtype: type, make: object, tmp_
     found = read_image(tmp_path)
     assert found.array.dtype == dtype
     assert make.points(found) == make.points(volume)
+
+
+def test_a_damaged_compressed_slice_is_a_sentence(make: object, tmp_path: Path) -> None:
+    files = make.series(tmp_path, make.volume(size=(48, 40, 3)))
+    for path in files:
+        make.compress(path, "j2k")
+    dataset = pydicom.dcmread(files[1])
+    stream = pydicom.encaps.get_frame(dataset.PixelData, 0)
+    dataset.PixelData = pydicom.encaps.encapsulate([stream[:60]])
+    dataset.save_as(files[1])
+    assert "damaged" in fails(DicomError, tmp_path).message
+
+
+@pytest.mark.parametrize(("code", "limit_s", "sentence"), [
+    ("import os; os.abort()", 60, "broke down"), ("import time; time.sleep(60)", 0.5, "too long")])
+def test_a_decoder_that_dies_or_hangs_is_a_sentence(code: str, limit_s: float, sentence: str, make: object,
+                                                    tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in make.series(tmp_path, make.volume()):
+        make.compress(path, "jpegls")
+    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels._CHILD", code)
+    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels.CHILD_TIMEOUT_S", limit_s)
+    assert sentence in fails(DicomError, tmp_path).message
 
 
 def test_big_endian_and_deflated_files_are_read(make: object, tmp_path: Path) -> None:
@@ -334,6 +356,14 @@ def test_headers_cut_short_are_noticed(make: object, tmp_path: Path) -> None:
     for path in files:
         path.write_bytes(path.read_bytes()[:140])
     assert "None of the 6" in fails(DicomError, tmp_path).message
+
+
+def test_damaged_files_are_named_as_a_cause_of_gaps(make: object, tmp_path: Path) -> None:
+    files = make.series(tmp_path, make.volume(size=(7, 6, 6)))
+    files[2].write_bytes(files[2].read_bytes()[:140])
+    error = fails(DicomError, tmp_path)
+    assert "irregularly spaced" in error.message
+    assert error.hint.startswith("1 DICOM file(s) of the input are damaged")
 
 
 def test_missing_pixels_are_noticed(make: object, tmp_path: Path) -> None:

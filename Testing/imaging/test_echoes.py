@@ -170,8 +170,7 @@ def test_repeats_without_any_order_are_refused(make: object, pair: list[Volume],
         read_echoes(tmp_path)
 
 
-@pytest.mark.parametrize("shared_geometry", [True, False])
-@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(("shared_geometry", "compressed"), [(True, False), (False, False), (False, True)])
 def test_enhanced_multi_frame_files(shared_geometry: bool, compressed: bool, make: object, tmp_path: Path) -> None:
     volumes = [make.volume(make.oblique(), size=(24, 20, 5), seed=n) for n in range(3)]
     times = [12.6, 6.3, 18.9]
