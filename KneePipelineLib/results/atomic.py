@@ -1,7 +1,7 @@
 """Files that are either the old ones or the new ones, never something between.
 
-A writer fills a temporary file in the target's own folder; only when it has returned, and the bytes are on their way to
-the disk, does the temporary name become the real one (POSIX ``rename`` and Windows ``MoveFileEx`` replace in one step).
+A writer fills a temporary file in the target's own folder; only when it has returned, and the bytes are on the
+disk, does the temporary name become the real one (POSIX ``rename`` and Windows ``MoveFileEx`` replace in one step).
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def write_atomically(path: Path | str, write: Callable[[IO[bytes]], None]) -> Pa
     try:
         with os.fdopen(handle, "wb") as stream:
             write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
         _give_normal_permissions(temporary)
         os.replace(temporary, path)
     except BaseException:
