@@ -22,6 +22,7 @@ NATIVE_NAMES = {
 }
 BRIGHTNESS = {1: 700, 2: 620, 3: 540, 4: 460, 5: 120, 6: 60, 7: 260, 8: 330, 9: 200}
 BACKGROUND = 400
+LEARNING_RATE = 0.01
 
 
 def toy_knee(seed: int = 0, shape: tuple[int, int, int] = (20, 40, 36), spacing: tuple[float, ...] = (1.0, 1.0, 2.0)
@@ -141,6 +142,7 @@ def _environment(root: Path):
 
 def _prepare_trainer(trainer) -> None:
     """What nnUNetTrainer.initialize does, without looking for a preprocessed dataset."""
+    import torch
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
     trainer.num_input_channels = determine_num_input_channels(trainer.plans_manager, trainer.configuration_manager,
@@ -148,8 +150,7 @@ def _prepare_trainer(trainer) -> None:
     trainer.network = trainer.build_network_architecture(
         trainer.plans_manager, trainer.configuration_manager, trainer.num_input_channels,
         trainer.label_manager.num_segmentation_heads, False)
-    trainer.initial_lr = 0.05
-    trainer.optimizer, trainer.lr_scheduler = trainer.configure_optimizers()
+    trainer.optimizer = torch.optim.Adam(trainer.network.parameters(), LEARNING_RATE)
     trainer.loss = trainer._build_loss()
     trainer.was_initialized = True
     trainer._best_ema = np.float64(0.5)
@@ -159,13 +160,14 @@ def _prepare_trainer(trainer) -> None:
 def _train(trainer, steps: int) -> None:
     import torch
 
+    torch.set_num_threads(1)
     cases = [_training_case(trainer, seed) for seed in (1, 2)]
     patch = trainer.configuration_manager.patch_size
     rng = np.random.default_rng(0)
     trainer.network.train()
     for step in range(steps):
         for group in trainer.optimizer.param_groups:
-            group["lr"] = 0.05 * (1 - step / steps) ** 0.9
+            group["lr"] = LEARNING_RATE * (1 - step / steps) ** 0.9
         data, target = _patch(*cases[step % 2], patch, rng)
         trainer.optimizer.zero_grad()
         loss = trainer.loss(trainer.network(torch.from_numpy(data)), torch.from_numpy(target))

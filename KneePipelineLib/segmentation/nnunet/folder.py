@@ -81,8 +81,8 @@ def find_results(root: Path, configuration: str, *, folds: tuple[str, ...] | Non
     if not root.is_dir():
         raise MissingFileError("The nnU-Net model's folder is not there.", "Get the model with `models download`.")
     found = [p for p in _candidates(root) if p.name.split("__")[-1] == configuration]
-    if not found and (root / "plans.json").is_file():
-        found = [root]
+    if not found and (root / "plans.json").is_file() and "__" not in root.name:
+        found = [root]  # a results folder that was given another name
     if not found:
         raise MissingFileError(f"No trained configuration {configuration} lies in the nnU-Net model's folder.",
                                f"A folder <trainer>__<plans>__{configuration} with plans.json is needed.")

@@ -66,7 +66,8 @@ def predict_cascade(volume: Volume, model: Path, *, device: torch.device, option
     options = options or SegmentationOptions()
     second = find_results(model, "3d_cascade_fullres", folds=options.folds, checkpoint=options.checkpoint)
     first_name = second.plans["configurations"][second.configuration].get("previous_stage", "3d_lowres")
-    first = find_results(model, first_name, folds=options.folds, checkpoint=options.checkpoint)
+    # The model may be named by its second stage's own folder; the first one then lies beside it.
+    first = find_results(second.path.parent, first_name, folds=options.folds, checkpoint=options.checkpoint)
     if first.mapping != second.mapping or first.orientation != second.orientation:
         raise SegmentationError("The cascade's two stages name different labels or orientations.",
                                 "Both stages must come from one training.")
