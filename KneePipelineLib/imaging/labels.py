@@ -47,13 +47,13 @@ STRUCTURES = (
     Structure(TIBIA, "tibia", "Tibia", (220, 190, 125), ("SCT", "12611008", "Tibia")),
     Structure(PATELLA, "patella", "Patella", (200, 170, 110), ("SCT", "64234005", "Patella")),
     Structure(FEMORAL_CARTILAGE, "fem_cart", "Femoral cartilage", (65, 145, 220), _CARTILAGE),
-    Structure(MEDIAL_TIBIAL_CARTILAGE, "med_tib_cart", "Medial tibial cartilage", (60, 180, 110), _CARTILAGE, _MEDIAL),
+    Structure(MEDIAL_TIBIAL_CARTILAGE, "med_tib_cart", "Medial tibial cartilage", (214, 110, 170), _CARTILAGE, _MEDIAL),
     Structure(
-        LATERAL_TIBIAL_CARTILAGE, "lat_tib_cart", "Lateral tibial cartilage", (150, 205, 90), _CARTILAGE, _LATERAL
+        LATERAL_TIBIAL_CARTILAGE, "lat_tib_cart", "Lateral tibial cartilage", (140, 110, 210), _CARTILAGE, _LATERAL
     ),
-    Structure(PATELLAR_CARTILAGE, "pat_cart", "Patellar cartilage", (160, 110, 205), _CARTILAGE),
-    Structure(MEDIAL_MENISCUS, "med_meniscus", "Medial meniscus", (225, 120, 60), _MENISCUS, _MEDIAL),
-    Structure(LATERAL_MENISCUS, "lat_meniscus", "Lateral meniscus", (220, 80, 90), _MENISCUS, _LATERAL),
+    Structure(PATELLAR_CARTILAGE, "pat_cart", "Patellar cartilage", (80, 195, 215), _CARTILAGE),
+    Structure(MEDIAL_MENISCUS, "med_meniscus", "Medial meniscus", (165, 90, 50), _MENISCUS, _MEDIAL),
+    Structure(LATERAL_MENISCUS, "lat_meniscus", "Lateral meniscus", (105, 60, 45), _MENISCUS, _LATERAL),
     Structure(FIBULA, "fibula", "Fibula", (180, 155, 105), ("SCT", "87342007", "Fibula")),
 )
 
