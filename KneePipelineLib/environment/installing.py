@@ -29,7 +29,7 @@ class Counter:
     total: int
     report: Report
     begin: float = 0.04
-    end: float = 0.85
+    end: float = 0.97
     fetched: set[str] = field(default_factory=set)
     installed: set[str] = field(default_factory=set)
     _fraction: float = 0.0

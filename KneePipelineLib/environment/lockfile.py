@@ -127,7 +127,7 @@ def read_lock(path: Path | None = None) -> Lock:
         Package(p["name"], p["version"], tuple(p["groups"]), p.get("sdist", False), p.get("when", {}))
         for p in content["packages"]
     )
-    what_counts = {key: content[key] for key in ("packages", "torch", "python")}
+    what_counts = [content["packages"], content["torch"]["version"]]
     digest = hashlib.sha256(json.dumps(what_counts, sort_keys=True).encode()).hexdigest()
     pythons = tuple(tuple(int(part) for part in version.split(".")) for version in content["python"])
     return Lock(groups, packages, content["torch"], content.get("bootstrap", {}), pythons, digest)

@@ -145,6 +145,7 @@ def setup(options: SetupOptions | None = None, report: Report | None = None, ask
     ask = (lambda question: True) if options.assume_yes else (ask or ask_person)
     lock = read_lock(options.lock_file)
     _check_options(options, lock)
+    report = _never_back(report)
     folder = Path(os.path.abspath(options.environment_dir or places.environment_dir()))
     places.check_path_length(folder / "99")
     generations.claim(folder)
@@ -154,6 +155,18 @@ def setup(options: SetupOptions | None = None, report: Report | None = None, ask
         if options.environment_dir is not None:
             places.remember_environment_dir(folder)
         return python
+
+
+def _never_back(report: Report) -> Report:
+    """A report whose fraction only grows."""
+    highest = 0.0
+
+    def say(fraction: float, message: str) -> None:
+        nonlocal highest
+        highest = max(highest, fraction)
+        report(highest, message)
+
+    return say
 
 
 def _check_options(options: SetupOptions, lock: Lock) -> None:
@@ -315,7 +328,7 @@ class _Work:
                 outcome = installer.install([p.pin for p in part], counter, from_source=from_source, again=again)
                 if outcome.code != 0:
                     return outcome.complaint()
-        self.report(0.88, f"Trying the imports of {name}.")
+        self.report(0.0, f"Trying the imports of {name}.")
         result = checks.run_probe(generations.python_of(installer.generation), group.imports)
         if state is not None and "torch" in result:
             state.probe = result["torch"]
@@ -360,7 +373,7 @@ class _Work:
                              "python -m KneePipelineLib.environment requirements")  # fmt: skip
 
     def _warn(self, name: str, problem: str) -> None:
-        self.report(0.9, f"Warning: {name} is not available: {problem.rstrip('.')}. ({self.lock.groups[name].purpose})")
+        self.report(0.0, f"Warning: {name} is not available: {problem.rstrip('.')}. ({self.lock.groups[name].purpose})")
 
     def _hint(self) -> str:
         kept = " The environment that was there before is unchanged." if generations.current(self.folder) else ""
