@@ -31,6 +31,9 @@ CHILD_TIMEOUT_S = 540
 """Below the ten minutes after which a stage without events counts as hung."""
 
 _THREADS = min(4, os.cpu_count() or 1)
+_FILES_WORTH_A_CHILD = 16
+"""A child takes about half a second to start, as long as it needs for so many slices."""
+
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from KneePipelineLib.imaging.dicom_pixels import child; child()"
 
 Request = tuple[Path, list[int | None]]
@@ -52,8 +55,13 @@ def decode(requests: list[Request], syntaxes: list[str]) -> list[np.ndarray | No
         for n, planes in zip(here, pool.map(lambda n: decode_file(*requests[n]), here), strict=True):
             results[n] = planes
     if apart:
-        for n, planes in zip(apart, _decode_apart([requests[n] for n in apart]), strict=True):
-            results[n] = planes
+        children = min(_THREADS, -(-len(apart) // _FILES_WORTH_A_CHILD))
+        shares = [apart[n::children] for n in range(children)]
+        with ThreadPoolExecutor(children) as pool:
+            decoded = pool.map(lambda share: _decode_apart([requests[n] for n in share]), shares)
+            for share, arrays in zip(shares, decoded, strict=True):
+                for n, planes in zip(share, arrays, strict=True):
+                    results[n] = planes
     return results
 
 

@@ -172,6 +172,16 @@ def test_compressed_pixels_are_read(syntax: str, dtype: type, make: object, tmp_
     assert make.points(found) == make.points(volume)
 
 
+def test_slices_shared_among_children_keep_their_order(make: object, tmp_path: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = make.volume(size=(12, 10, 7))
+    for path in make.series(tmp_path, volume):
+        make.compress(path, "jpegls")
+    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels._FILES_WORTH_A_CHILD", 3)
+    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels._THREADS", 3)
+    assert make.points(read_image(tmp_path)) == make.points(volume)
+
+
 def test_a_damaged_compressed_slice_is_a_sentence(make: object, tmp_path: Path) -> None:
     files = make.series(tmp_path, make.volume(size=(48, 40, 3)))
     for path in files:
