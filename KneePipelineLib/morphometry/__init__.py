@@ -15,6 +15,7 @@ from .records import (
 )
 from .schemes import canonical_labels
 from .sides import laterality
+from .storage import read_prepared, write_prepared
 
 __all__ = [
     "MEASURES",
@@ -31,4 +32,6 @@ __all__ = [
     "measure_knee",
     "measure_prepared",
     "prepare_knee",
+    "read_prepared",
+    "write_prepared",
 ]

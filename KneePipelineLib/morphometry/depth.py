@@ -31,7 +31,11 @@ def articular_points(cartilage: Mesh, bone: Mesh) -> np.ndarray:
 
 
 def depth_layers(
-    knee: WorkingKnee, subregions: np.ndarray, bones: dict[str, Mesh], cartilages: dict[tuple[str, int], Mesh]
+    knee: WorkingKnee,
+    subregions: np.ndarray,
+    dense_bones: dict[str, Mesh],
+    even_bones: dict[str, Mesh],
+    cartilages: dict[tuple[str, int], Mesh],
 ) -> np.ndarray:
     """Cartilage labels + 100 in the deep half and + 200 in the superficial half, 0 elsewhere.
 
@@ -41,8 +45,8 @@ def depth_layers(
         Canonical labels.
     subregions : numpy.ndarray
         The working box with 11-15 in place of 4.
-    bones, cartilages : dict
-        Surfaces in LPS mm.
+    dense_bones, even_bones, cartilages : dict
+        Surfaces in LPS mm: distances are taken to the dense bones, rays are cast at the others.
 
     Returns
     -------
@@ -56,14 +60,14 @@ def depth_layers(
     for bone in BONES:
         name = BY_VALUE[bone].name
         for number, cartilage in enumerate(BONE_CARTILAGES[bone]):
-            if name not in bones or (name, number) not in cartilages:
+            if name not in dense_bones or (name, number) not in cartilages:
                 continue
             box = knee.boxes[cartilage]
             mask = knee.mask(cartilage)
             start = [s.start for s in reversed(box)]
             voxels = knee.volume.to_physical(np.argwhere(mask)[:, ::-1] + start)
-            surface = articular_points(cartilages[name, number], bones[name])
-            nearby = _near(bones[name][0], voxels)
+            surface = articular_points(cartilages[name, number], even_bones[name])
+            nearby = _near(dense_bones[name][0], voxels)
             to_bone = cKDTree(nearby, balanced_tree=False).query(voxels)[0]
             to_joint = cKDTree(surface, balanced_tree=False).query(voxels)[0]
             deep = to_bone < THRESHOLD * (to_bone + to_joint)

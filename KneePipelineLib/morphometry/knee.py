@@ -140,7 +140,10 @@ def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | No
     knee = working_knee(prepared.labels)
     subregions = _same_box(knee, prepared.subregions)
     with ThreadPoolExecutor(THREADS) as pool:
-        layers = pool.submit(depth_layers, knee, subregions.array, prepared.dense_bones, prepared.cartilage_surfaces)
+        even = {bone: (surface.points, surface.triangles) for bone, surface in prepared.surfaces.items()}
+        layers = pool.submit(
+            depth_layers, knee, subregions.array, prepared.dense_bones, even, prepared.cartilage_surfaces
+        )
         surfaces = dict(pool.map(
             lambda bone: (bone, _measured(prepared, bone, knee, subregions, options)), prepared.surfaces
         ))

@@ -119,13 +119,19 @@ def value_counts(array: np.ndarray) -> dict[int, int]:
 
 
 def apply_mapping(array: np.ndarray, mapping: dict[int, int]) -> np.ndarray:
-    """Replace values by a table; values without an entry become 0."""
+    """Replace values by a table; values that occur must have an entry. The same array if nothing changes."""
     table = np.zeros(np.iinfo(array.dtype).max + 1, dtype=np.uint8)
     for value, canonical in mapping.items():
         if value < len(table):
             table[value] = canonical
     table[0] = 0
-    return np.take(table, array)
+    if array.dtype == np.uint8 and all(table[v] == v for v in mapping):
+        return array
+    mapped = np.zeros(array.shape, np.uint8)
+    for source, target in zip(array, mapped, strict=True):
+        if source.any():
+            target[...] = table[source]
+    return mapped
 
 
 def _chosen_scheme(

@@ -2,11 +2,11 @@
 
 A label map says where cartilage is, not where it should be. Bare bone counts as denuded if cartilage surrounds it:
 
-1. The covered vertices of one cartilage are closed on the surface (grown, then shrunk, by ``closing_mm`` of geodesic
-   distance along the mesh's edges), so that a narrow gap in a rim, through which a defect opens to the edge, is bridged.
-2. Every patch of bare bone that the result encloses completely is a defect, however large. The largest patch is the
-   bone outside.
-3. Patches below ``SMALLEST_MM2`` are the unevenness of the rim, or of a single vertex, and no defects.
+1. Every patch of bare bone that the covered vertices of one cartilage enclose completely is a defect, however large;
+   the largest patch is the bone outside. Patches below ``SMALLEST_MM2`` are single vertices.
+2. So is what they enclose after a closing on the surface (grown, then shrunk, by ``closing_mm`` of geodesic distance
+   along the mesh's edges), which bridges a narrow gap in a rim through which a defect opens to the edge. Patches below
+   ``SMALLEST_OPEN_MM2`` are the unevenness of the rim.
 
 A denuded vertex belongs to the region of the nearest covered vertex along the surface. A compartment that is bare all
 over, or from its middle to its edge, cannot be told from bone outside; its denuded area is then too small.
@@ -18,8 +18,11 @@ import numpy as np
 
 from .surfaces import Mesh
 
-SMALLEST_MM2 = 6.0
-"""Area of the smallest patch of bare bone that counts as denuded: a full-thickness hole of about 2.8 mm."""
+SMALLEST_MM2 = 4.0
+"""Area of the smallest enclosed patch of bare bone that counts as denuded: a full-thickness hole of 2.3 mm."""
+
+SMALLEST_OPEN_MM2 = 15.0
+"""The same for a patch that only the closing encloses."""
 
 
 def edge_graph(mesh: Mesh):
@@ -63,29 +66,31 @@ def total_region(
         covered = np.isin(region, plate)
         if not covered.any():
             continue
-        denuded = _sizeable(graph, enclosed(graph, covered, closing_mm) & (region == 0), areas_mm2)
+        denuded = _sizeable(graph, enclosed(graph, covered), areas_mm2, SMALLEST_MM2)
+        if closing_mm > 0:
+            closed = _closing(graph, covered, closing_mm)
+            bridged = _sizeable(graph, (closed | enclosed(graph, closed)) & ~covered, areas_mm2, SMALLEST_OPEN_MM2)
+            denuded |= bridged
+        denuded &= region == 0
         if denuded.any():
             extended[denuded] = region[nearest_source(graph, covered)[denuded]]
     return extended
 
 
-def enclosed(graph, covered: np.ndarray, closing_mm: float) -> np.ndarray:
-    """The bare vertices that covered ones surround, after the closing; (n,) bool."""
+def enclosed(graph, covered: np.ndarray) -> np.ndarray:
+    """The bare vertices that covered ones surround, (n,) bool: all bare patches but the largest."""
     from scipy.sparse.csgraph import connected_components
 
-    closed = covered | _closing(graph, covered, closing_mm)
-    bare = np.flatnonzero(~closed)
-    if not len(bare):
-        return closed & ~covered
-    count, patch = connected_components(graph[bare][:, bare], directed=False)
-    if count > 1:
-        outside = np.bincount(patch).argmax()
-        closed[bare[patch != outside]] = True
-    return closed & ~covered
+    holes = np.zeros(len(covered), bool)
+    bare = np.flatnonzero(~covered)
+    if len(bare):
+        patch = connected_components(graph[bare][:, bare], directed=False)[1]
+        holes[bare[patch != np.bincount(patch).argmax()]] = True
+    return holes
 
 
-def _sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray) -> np.ndarray:
-    """The connected patches of chosen vertices that are not below ``SMALLEST_MM2``."""
+def _sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray, smallest_mm2: float) -> np.ndarray:
+    """The connected patches of chosen vertices that are not below an area."""
     from scipy.sparse.csgraph import connected_components
 
     members = np.flatnonzero(chosen)
@@ -93,7 +98,7 @@ def _sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray) -> np.ndarray:
         return chosen
     patch = connected_components(graph[members][:, members], directed=False)[1]
     kept = np.zeros(len(chosen), bool)
-    kept[members] = np.bincount(patch, weights=areas_mm2[members])[patch] >= SMALLEST_MM2
+    kept[members] = np.bincount(patch, weights=areas_mm2[members])[patch] >= smallest_mm2
     return kept
 
 
