@@ -23,6 +23,7 @@ _HOMES = {
     "SpinEcho": ".tissues",
     "MultiEchoSpinEcho": ".tissues",
     "CONTRASTS": ".tissues",
+    "write_dicom": ".dicom",
 }
 __all__ = sorted(_HOMES)
 

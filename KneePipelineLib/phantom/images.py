@@ -10,11 +10,11 @@ from ..imaging import Volume
 from . import soft_tissue
 from .anatomy import Fields
 from .grid import Grid
-from .render import Layer, paint
+from .render import Frame, Layer, paint
 from .tissues import CARTILAGE_DENSITY, TISSUES, CartilageT2, CartilageTable, Dess, Sequence, tissue_signal
 
-FINE_MM = 0.4
-"""Voxels much larger than this are sampled several times."""
+FINE_MM, MOST_SAMPLES = 0.4, 4
+"""Voxels much larger than this are sampled several times along an axis, but not more often than that."""
 CARTILAGES = ("femoral", "medial_tibial", "lateral_tibial", "patellar")
 BONES = ("femur", "tibia", "patella", "fibula")
 REFERENCE_T2_MS = 40.0
@@ -47,11 +47,11 @@ def render(knee: object, grid: Grid, sequence: Sequence, *, t2: CartilageT2, sof
     for bone in BONES:
         joint.append(Layer(bone, lambda f, b=bone: getattr(f, b), signal["cortex"]))
         joint.append(Layer(f"{bone} marrow", lambda f, b=bone: soft_tissue.marrow(b, f), signal["marrow"]))
-    subsamples = tuple(int(max(1, round(s / FINE_MM))) for s in grid.spacing) if soft else (1, 1, 1)
+    subsamples = tuple(int(np.clip(round(s / FINE_MM), 1, MOST_SAMPLES)) for s in grid.spacing) if soft else (1, 1, 1)
     painted = paint(knee.anatomy, knee.frame, grid, soft_tissue.layers(signal) + joint, signal["air"],
                     subsamples=subsamples, soft=soft)
     if texture:
-        grain = _smooth_field(grid, _Grain(knee.seed))
+        grain = _smooth_field(grid, _Grain(knee.seed, knee.frame))
         grain *= painted[-1] * texture
         painted[:-1] *= 1 + grain
     return painted[:-1]
@@ -82,12 +82,14 @@ def acquire(clean: np.ndarray, grid: Grid, sequence: Sequence, *, snr: float | N
 
 
 class _Grain:
-    """Trabecular and fibre texture: a seeded lattice of normal numbers in physical space, two scales."""
+    """Trabecular and fibre texture: a seeded lattice of normal numbers that moves with the knee, at two scales."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, frame: Frame) -> None:
+        self.frame = frame
         self.values = np.random.default_rng([int(seed), 11]).standard_normal((64, 64, 64), dtype=np.float32)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
+        points = self.frame.to_canonical(points)
         total = np.zeros(points.shape[:-1], np.float32)
         for pitch_mm, share in ((2.2, 0.8), (6.5, 0.6)):
             total += share * self._trilinear(points / pitch_mm)

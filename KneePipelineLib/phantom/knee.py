@@ -233,16 +233,18 @@ class DigitalKnee:
         exact = thickness_along_normals(self.anatomy, cartilage, on_bone, normals(shape, on_bone))
         return exact * self.frame.scale
 
-    def truth(self, step_mm: float = 0.6, *, regions: tuple[str, ...] = L.REGIONS) -> dict[str, dict[str, float]]:
+    def truth(self, step_mm: float = 0.6, *, regions: tuple[str, ...] = L.REGIONS,
+              t2: CartilageT2 = LINEAR_T2) -> dict[str, dict[str, float]]:
         """Region -> measure -> true value, with the regions and column suffixes of every results table.
 
         Only the ``regions`` asked for are computed: fem_cart, ant_fem_cart, med_wb_fem_cart, lat_wb_fem_cart,
         med_post_fem_cart, lat_post_fem_cart, med_tib_cart, lat_tib_cart, pat_cart. Measures: mm_mean, mm_std,
-        mm_median, VC_mm3, tAB_mm2, cAB_mm2, dAB_mm2, dAB_percent, ThC_tAB_mm, ThC_cAB_mm. Conventions: see
+        mm_median, VC_mm3, tAB_mm2, cAB_mm2, dAB_mm2, dAB_percent, ThC_tAB_mm, ThC_cAB_mm, and for the T2 gradient
+        ``t2`` t2_ms_mean, deep_t2_ms_mean, superficial_t2_ms_mean. Conventions: see
         :mod:`KneePipelineLib.phantom.truth`.
         """
         needed = {CARTILAGE_NAMES.get(region, "femoral") for region in regions}
-        return measure_regions({name: self._surface(name, step_mm) for name in needed}, self.frame.scale, regions)
+        return measure_regions({name: self._surface(name, step_mm) for name in needed}, self.frame.scale, regions, t2)
 
 
 def _sequence(contrast: str | Sequence) -> Sequence:

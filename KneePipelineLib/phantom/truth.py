@@ -13,6 +13,7 @@ All integrals run over the exact subchondral surface of :mod:`.surfaces`. Conven
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from .anatomy import Anatomy
 from .grid import AXIAL, Grid
 from .render import Frame, paint
 from .surfaces import BOXES_MM, TrueSurface, prism_volumes, true_surface
+from .tissues import LINEAR_T2, CartilageT2
 
 CARTILAGE_NAMES = {"fem_cart": "femoral", "med_tib_cart": "medial_tibial", "lat_tib_cart": "lateral_tibial",
                    "pat_cart": "patellar"}
@@ -119,14 +121,28 @@ def measures(surface: TrueSurface, chosen: np.ndarray, scale: float) -> dict[str
     }
 
 
+def t2_measures(surface: TrueSurface, chosen: np.ndarray, t2: CartilageT2) -> dict[str, float]:
+    """Volume-weighted mean T2 (ms) of the chosen part: whole, deep half and superficial half by relative depth."""
+    thickness = np.where(chosen, surface.thickness_mm, 0)
+    edges = np.linspace(0, 1, 21)
+    volume = np.array([
+        prism_volumes(surface.points + (low * thickness)[:, None] * surface.normals, surface.normals,
+                      (high - low) * thickness, surface.triangles).sum()
+        for low, high in pairwise(edges)])
+    value = t2((edges[1:] + edges[:-1]) / 2)
+    parts = {"": slice(None), "deep_": slice(0, 10), "superficial_": slice(10, None)}
+    return {f"{name}t2_ms_mean": float(np.average(value[part], weights=volume[part])) if volume[part].any() else 0.0
+            for name, part in parts.items()}
+
+
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(values)
     cumulative = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(cumulative, cumulative[-1] / 2)]) if cumulative[-1] > 0 else 0.0
 
 
-def measure_regions(surfaces: dict[str, TrueSurface], scale: float,
-                    regions: tuple[str, ...] = L.REGIONS) -> dict[str, dict[str, float]]:
+def measure_regions(surfaces: dict[str, TrueSurface], scale: float, regions: tuple[str, ...] = L.REGIONS,
+                    t2: CartilageT2 = LINEAR_T2) -> dict[str, dict[str, float]]:
     """Region name -> measures, for the regions asked for."""
     table = {}
     for region in regions:
@@ -134,5 +150,5 @@ def measure_regions(surfaces: dict[str, TrueSurface], scale: float,
         cartilage = CARTILAGE_NAMES.get(region, "femoral")
         surface = surfaces[cartilage]
         chosen = np.ones(len(surface.points), bool) if region in CARTILAGE_NAMES else surface.region == value
-        table[region] = measures(surface, chosen, scale)
+        table[region] = measures(surface, chosen, scale) | t2_measures(surface, chosen, t2)
     return table
