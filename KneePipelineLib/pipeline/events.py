@@ -66,7 +66,8 @@ class Terminal:
 
     def _show(self, event: Event) -> None:
         if event["event"] == "state":
-            self._show_state(event)
+            if event["state"] != "ERROR":
+                self._show_state(event)
             return
         if event["event"] == "warning":
             text = f"Warning: {event['message']}"
@@ -90,7 +91,7 @@ class Terminal:
         left = f", about {_duration(event['eta_s'])} left" if event.get("eta_s") else ""
         line = f"[{bar:<20}] {event['fraction']:4.0%}  {event['message']}{left}"
         self._stream.write("\r" + line[:width].ljust(width))
-        if event["state"] in ("COMPLETE", "ERROR"):
+        if event["state"] == "COMPLETE":
             self._stream.write("\n")
         self._stream.flush()
 

@@ -68,7 +68,8 @@ def watch_writes(step: str, folder: Path) -> None:
         if event != "open" or not isinstance(arguments[0], (str, bytes, os.PathLike)):
             return
         path = os.path.realpath(os.fsdecode(arguments[0]))
-        writing = any(letter in (arguments[1] or "") for letter in "wxa+") or (arguments[2] or 0) & os.O_WRONLY
+        by_flags = (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+        writing = by_flags or any(letter in (arguments[1] or "") for letter in "wxa+")
         if not writing or not path.startswith(root + os.sep):
             return
         seen += 1

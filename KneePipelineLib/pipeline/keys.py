@@ -11,6 +11,7 @@ from typing import Any
 from .. import __version__
 from ..errors import MissingFileError
 from ..job import LABEL_SCHEMES, JobOptions
+from . import networks
 from .checkpoints import Manifest
 from .files import hash_file, hash_json, hash_tree
 from .plan import PACKAGE, Step
@@ -62,9 +63,14 @@ def body_hash(step: Step) -> str:
 
 
 def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS) -> dict[str, str]:
-    """``option.name`` -> SHA-256 of every weights file or folder that the options name and that exists."""
-    return {f"{option}.{name}": hash_tree(path) for option in names if option in _WEIGHT_OPTIONS
-            for name, path in sorted(getattr(options, option).items()) if path and os.path.exists(path)}
+    """What -> hash, of the network's weights and of every file or folder that the options name and that exists."""
+    found = networks.network_hashes(options) if "models" in names and not options.practice else {}
+    for option in names:
+        if option in _WEIGHT_OPTIONS and option != "models":
+            for name, path in sorted(getattr(options, option).items()):
+                if path and os.path.exists(path):
+                    found[f"{option}.{name}"] = hash_tree(path)
+    return found
 
 
 def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]
     values: dict[str, Any] = {}
     for name in names:
         value = getattr(options, name)
-        if name in _WEIGHT_OPTIONS:
+        if name in _WEIGHT_OPTIONS or (name in networks.OPTIONS and options.segmentation is not None):
             continue
         if name == "label_scheme" and value not in LABEL_SCHEMES:
             value = hash_file(value) if Path(value).is_file() else "missing"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..job import JobOptions
+from .networks import OPTIONS as NETWORK_OPTIONS
 from .states import WORKING_STATES, State
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -144,11 +145,10 @@ def _no_shape(options: JobOptions, results: Results) -> str:
 
 
 _LABEL_OPTIONS = ("label_scheme", "side")
-_NETWORK_OPTIONS = ("default_seg_model", "nnunet", "batch_size", "models", "seed")
 
 STEPS: tuple[Step, ...] = (
     Step("input", State.VALIDATION, "Checking the input", "validation:check_input",
-         inputs=("input", "segmentation", "echoes"), options=("series", "echo", "label_scheme"), rooms=("imaging",),
+         inputs=("input", "segmentation", "echoes"), options=("series", "echo", *NETWORK_OPTIONS), rooms=("imaging",),
          weight=0.5),
     Step("image", State.PREPROCESSING, "Reading the image", "preprocessing:prepare_image",
          reads=("input",), inputs=("input",), writes=("image.nrrd",), options=("series", "echo"), rooms=("imaging",),
@@ -161,7 +161,7 @@ STEPS: tuple[Step, ...] = (
          degrades_to="nothing known about the scanner", applies=_no_header),
     Step("segmentation", State.DETECTION, "Finding the structures", "detection:segment",
          reads=("input", "image?"), inputs=("segmentation", "input"), writes=("labels.nrrd",),
-         options=_LABEL_OPTIONS + _NETWORK_OPTIONS, rooms=("imaging", "morphometry", "segmentation"), weight=1.0,
+         options=_LABEL_OPTIONS + NETWORK_OPTIONS, rooms=("imaging", "morphometry", "segmentation"), weight=1.0,
          degrades_to="the T2 map alone", degrades_when=_with_echoes, failure_code="SEGMENTATION_FAILED",
          uses_device=True),
     Step("review", State.ANALYSIS, "Taking over corrections", "analysis:review",

@@ -103,12 +103,13 @@ def run_request(request: dict, send: Any) -> dict:
 
 
 def run_body(body: str, context: StageContext) -> dict:
-    """Call ``module:function`` of `pipeline/stages` with everything random seeded."""
+    """Call ``module:function`` with everything random seeded; a module without a dot is one of `pipeline/stages`."""
     module, _, function = body.partition(":")
+    module = module if "." in module else f"{STAGES}.{module}"
     random.seed(context.options.seed)
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(context.options.seed)
-    return dict(getattr(importlib.import_module(f"{STAGES}.{module}"), function)(context) or {})
+    return dict(getattr(importlib.import_module(module), function)(context) or {})
 
 
 def _record(began: float, cpu_began: float) -> dict:

@@ -368,7 +368,7 @@ def rows() -> dict[str, tuple[Callable[[Bench, str], list[str]], bool]]:
         "GPU memory error, twice": (faulty("step:thickness=gpu_memory*2", "thickness", 0, "", "RETRY"), False),
         "disk full inside a library": (faulty("step:thickness=disk_full*9", "thickness", 1, "PIPELINE_ERROR"), False),
         "network failure, once": (faulty("step:segmentation=network", "segmentation", 0, "", "RETRY"), False),
-        "hung step, once": (faulty("step:thickness=hang;hang_after_s=3", "thickness", 0, "", "RETRY"), False),
+        "hung step, once": (faulty("step:thickness=hang;hang_after_s=30", "thickness", 0, "", "RETRY"), False),
         "hung step, always": (faulty("step:thickness=hang*9;hang_after_s=1.5", "thickness", 4, "TIMEOUT"), False),
         "--timeout": (faulty("step:thickness=hang*9", "thickness", 4, "TIMEOUT", timeout=2.0), True),
         "SIGINT": (signalled(signal.SIGINT, "step:surfaces=hang"), False),

@@ -146,8 +146,10 @@ def test_public_form_holds_no_path() -> None:
 
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12)
-plain = st.recursive(st.none() | st.booleans() | st.integers(-1000, 1000) | words,
-                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=6)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-1000, 1000) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=6,
+)
 
 
 @given(st.dictionaries(words.map(lambda w: "x_" + w), plain, max_size=4), st.integers(1, 256),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...imaging import read_image, read_labels, write_volume
+from ...imaging import Volume, read_image, read_labels, write_volume
+from ...job import LABEL_SCHEMES
 from ...morphometry import canonical_labels
 from ..context import StageContext
-from .validation import explain_missing_network
+from ..networks import weights_of_network
 
 
 def segment(context: StageContext) -> dict:
@@ -16,17 +17,23 @@ def segment(context: StageContext) -> dict:
     Returns
     -------
     dict
-        ``source`` (``given`` or ``network``), ``scheme``, ``confidence`` (``unknown`` for labels that were given).
+        ``source`` (``given`` or ``network``), ``confidence`` (``ok``, ``low``, or ``unknown`` for labels that were
+        given) and, by source, ``scheme`` or ``model`` and ``judgement``.
     """
     options = context.options
     given = options.segmentation or (options.input if context.result("input")["kind"] == "labels" else None)
-    if given is None:
-        raise explain_missing_network(options.model)
+    labels, result = _given(context, given) if given is not None else _from_network(context)
+    context.progress(0.95, "Keeping the labels")
+    write_volume(labels, context.out / "labels.nrrd")
+    return result
+
+
+def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
+    """A label map that was handed in, under the scheme that was named or can be told."""
     context.progress(0.1, "Reading the label map")
-    scheme = options.label_scheme if options.label_scheme in ("auto", "canonical", "native") \
-        else Path(options.label_scheme)
-    raw = read_labels(given)
-    labels = canonical_labels(raw, scheme)
+    scheme = context.options.label_scheme
+    raw = read_labels(path)
+    labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme))
     for code, message in raw.meta.get("warnings", []):
         context.warn(code, message)
     if context.has("image"):
@@ -34,6 +41,26 @@ def segment(context: StageContext) -> dict:
         if not labels.same_grid(image, tolerance_mm=0.01):
             context.warn("GRIDS_DIFFER", "The label map and the image lie on different grids; the labels' own is "
                          "measured.")
-    context.progress(0.7, "Keeping the labels")
-    write_volume(labels, context.out / "labels.nrrd")
-    return {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
+    return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
+
+
+def _from_network(context: StageContext) -> tuple[Volume, dict]:
+    """Labels by the network that was asked for, on the device that was asked for."""
+    from ...segmentation import SegmentationOptions, segment
+    from ...segmentation.device import choose_device
+
+    options = context.options
+    device = "cpu" if context.force_cpu else options.device
+    weights = weights_of_network(options)
+    context.use_device(str(choose_device(device)[0]))
+    # After a failure for want of memory the smallest tile is tried; before, the room takes what memory allows.
+    tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1)
+    found = segment(read_image(context.path("image", "image.nrrd")), options.model, weights=weights, device=device,
+                    progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning)
+    for code, message in found.warnings:
+        context.warn(code, message)
+    confidence = found.confidence
+    # The time it took differs from run to run and is in pipeline.json; what is kept here must not.
+    model = {key: value for key, value in found.model.items() if not key.startswith("seconds")}
+    return found.labels, {"source": "network", "confidence": confidence.level, "model": model, "side": found.side,
+                          "judgement": confidence.to_dict()}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import KneePipelineError
 from ...imaging import EchoChoiceError, Volume, check_plausible_knee, read_image
 from ...job import JobOptions
 from ..context import StageContext
+from ..networks import weights_of_network
 
 MOST_LABELS = 40
 
@@ -15,7 +15,7 @@ _LAST_READ: dict[str, Volume] = {}
 
 
 def check_input(context: StageContext) -> dict:
-    """Read INPUT once and check that it can be a knee.
+    """Read INPUT once and check that it can be a knee; check the weights too, when a network will be needed.
 
     Returns
     -------
@@ -29,6 +29,8 @@ def check_input(context: StageContext) -> dict:
     if not is_labels:
         for code, message in check_plausible_knee(volume):
             context.warn(code, message)
+        if options.segmentation is None:
+            weights_of_network(options)
     for code, message in volume.meta.get("warnings", []):
         context.warn(code, message)
     return {
@@ -71,11 +73,3 @@ def _is_label_map(options: JobOptions, volume: Volume) -> bool:
     if array.min() < 0 or array.max() > 255 or not np.array_equal(array, np.rint(array)):
         return False
     return len(np.unique(array)) <= MOST_LABELS
-
-
-def explain_missing_network(model: str) -> KneePipelineError:
-    """The error of a run that would need a network."""
-    from ...errors import ConfigError
-
-    return ConfigError(f"No segmentation network is installed (asked for: {model}).",
-                       "Give a label map of this knee with --segmentation LABELS.")

@@ -1,0 +1,1 @@
+"""A plan of toy steps, importable by the worker, for tests of the orchestrator that need no knee."""
