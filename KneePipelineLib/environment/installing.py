@@ -37,14 +37,14 @@ class Counter:
     def fetching(self, name: str, what: str) -> None:
         """A package is being fetched."""
         self.fetched.add(canonical_name(name))
-        self._say(f"package {len(self.fetched | self.installed)} of {self.total}: {what}")
+        self._say(f"fetching package {len(self.fetched | self.installed)} of {self.total}: {what}")
 
     def present(self, names: set[str]) -> None:
         """These packages are in place by now."""
         fresh = sorted(names - self.installed)
         self.installed |= names
         if fresh:
-            self._say(f"package {len(self.installed)} of {self.total}: {fresh[-1]} installed")
+            self._say(f"package {len(self.installed)} of {self.total} in place: {fresh[-1]}")
 
     def _say(self, message: str) -> None:
         done = (len(self.fetched | self.installed) + len(self.installed)) / (2 * max(self.total, 1))
@@ -173,8 +173,8 @@ class Installer:
             counter.fetching(words[1].split("==")[0], words[1].split("==")[0])
         elif words[0] == "Downloading" and self.uv:  # uv: Downloading name (12.3MiB)
             counter.fetching(words[1], " ".join(words[1:]))
-        elif words[0] == "Building":
-            counter.fetching(words[1].split("==")[0], " ".join(words))
+        elif words[0] == "Building" and "==" in words[1]:  # uv: Building name==1.2
+            counter.fetching(words[1].split("==")[0], f"{words[1]} (from source)")
 
     def _present(self) -> set[str]:
         return {
