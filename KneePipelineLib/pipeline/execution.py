@@ -174,7 +174,7 @@ class StateExecution:
         by_name = {s.name: s for s in job.steps}
         edit = self._edit_for(step)
         attempt.lane.give({
-            "step": step.name, "body": f"practice:{step.name}" if job.options.practice else step.body,
+            "step": step.name, "body": step.body_in(job.options.practice),
             "options": job.options.to_dict(), "out": str(job.store.working_folder(step.folder)),
             "folders": {name: str(self._files_of(by_name[name])) for name in uses},
             "results": {name: job.manifests[name].result for name in uses},

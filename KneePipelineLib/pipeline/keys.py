@@ -14,7 +14,7 @@ from ..job import LABEL_SCHEMES, JobOptions
 from . import networks
 from .checkpoints import Manifest
 from .files import hash_file, hash_json, hash_tree
-from .plan import PACKAGE, Step
+from .plan import PACKAGE, STAGES, Step
 
 _WEIGHT_OPTIONS = ("models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only")
 _CODE_SUFFIXES = (".py", ".json", ".txt", ".lock")
@@ -56,9 +56,9 @@ def code_hash(room: str) -> str:
     return hash_json([(path.relative_to(folder).as_posix(), hash_file(path)) for path in files])[:16]
 
 
-def body_hash(step: Step) -> str:
-    """Hash of the file that holds a step's body."""
-    path = PACKAGE / "pipeline" / "stages" / f"{step.body.partition(':')[0]}.py"
+def body_hash(body: str) -> str:
+    """Hash of the file that holds a body."""
+    path = STAGES / f"{body.partition(':')[0]}.py"
     return hash_file(path)[:16] if path.is_file() else ""
 
 
@@ -103,12 +103,13 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
     edit : Path or None
         A person's edit of the label map.
     """
+    body = step.body_in(options.practice)
     key: dict[str, Any] = {
-        "body": step.body, "practice": options.practice, "version": __version__,
+        "body": body, "practice": options.practice, "version": __version__,
         "inputs": {role: inputs[role] for role in step.inputs if role in inputs},
         "reads": {name: before[name].content() for name in step.uses() if name in before},
         "options": option_values(options, step.options),
-        "code": {"body": body_hash(step), **{room: code_hash(room) for room in step.rooms}},
+        "code": {"body": body_hash(body), **{room: code_hash(room) for room in step.rooms}},
         "weights": weights_hashes(options, step.options),
     }
     if step.edited:

@@ -16,6 +16,7 @@ from .networks import OPTIONS as NETWORK_OPTIONS
 from .states import WORKING_STATES, State
 
 PACKAGE = Path(__file__).resolve().parents[1]
+STAGES = Path(__file__).resolve().parent / "stages"
 
 Results = Mapping[str, Mapping[str, Any]]
 Applies = Callable[[JobOptions, Results], str]
@@ -101,6 +102,10 @@ class Step:
         """Name of its folder under ``checkpoints/``."""
         return f"{self.state.name}.{self.name}"
 
+    def body_in(self, practice: bool) -> str:
+        """Its body, or the one that stands in for it in practice mode."""
+        return f"practice:{self.name}" if practice else self.body
+
     def needs(self) -> tuple[str, ...]:
         """Steps without which it cannot run."""
         return tuple(name for name in self.reads if not name.endswith("?"))
@@ -111,8 +116,8 @@ class Step:
 
 
 def has_room(name: str) -> bool:
-    """Whether this version of the package contains that room."""
-    return (PACKAGE / name / "__init__.py").is_file()
+    """Whether this version of the package contains that room and a stage that calls it."""
+    return all(path.is_file() for path in (PACKAGE / name / "__init__.py", STAGES / f"{name}.py"))
 
 
 def _no_image(options: JobOptions, results: Results) -> str:

@@ -224,7 +224,8 @@ def test_keys_change_with_what_matters_and_hold_no_path(tmp_path: Path) -> None:
     weights.write_bytes(b"1")
     scheme = tmp_path / "scheme.json"
     scheme.write_text("{}")
-    options = JobOptions(default_seg_model="goyal_axial", models={"goyal_axial": str(weights)}, label_scheme=str(scheme))
+    options = JobOptions(default_seg_model="goyal_axial", models={"goyal_axial": str(weights)},
+                         label_scheme=str(scheme))
     before = {"input": Manifest("input", {}, {}, {"kind": "image"})}
 
     def key(options: JobOptions = options, before: dict = before, sha: str = "a") -> dict:
