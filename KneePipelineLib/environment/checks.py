@@ -15,7 +15,7 @@ from .lockfile import Lock, Target, canonical_name
 from .probe import MARK
 
 _PROBE = Path(__file__).with_name("probe.py")
-_INSTALLERS_OWN = {"pip", "uv"}
+_BROUGHT_BY_VENV = {"pip", "setuptools", "wheel"}
 
 
 def starts(python: Path, timeout_s: float = 60) -> tuple[int, int] | None:
@@ -49,11 +49,11 @@ def quick_problem(generation: Path | None, lock: Lock) -> str:
 
 
 def installed_versions(generation: Path) -> dict[str, str]:
-    """Installed packages by canonical name, read from the ``*.dist-info`` folders (pip and uv left out)."""
+    """Installed packages by canonical name, read from the ``*.dist-info`` folders."""
     found = {}
     for folder in site_packages(generation).glob("*.dist-info"):
         name, _, version = folder.name[: -len(".dist-info")].rpartition("-")
-        if (folder / "RECORD").is_file() and canonical_name(name) not in _INSTALLERS_OWN:
+        if (folder / "RECORD").is_file():
             found[canonical_name(name)] = version
     return found
 
@@ -77,7 +77,7 @@ def package_problems(generation: Path, lock: Lock, state: State) -> list[str]:
             problems.append(f"{name} {version} is missing.")
         elif _public(there) != _public(version):
             problems.append(f"{name} is {there} instead of {version}.")
-    strangers = sorted(set(installed) - set(allowed))
+    strangers = sorted(set(installed) - set(allowed) - _BROUGHT_BY_VENV)
     if strangers:
         problems.append(f"Not in the lock: {', '.join(strangers)}.")
     return problems

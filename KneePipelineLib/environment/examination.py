@@ -131,7 +131,8 @@ def _look_at_environment(seen: Examination, folder: Path, lock: Lock) -> None:
     generation = generations.current(folder)
     problem = checks.quick_problem(generation, lock)
     if problem:
-        mend = f"{_COMMAND} setup" if generation is None else f"{_COMMAND} setup --repair"
+        whole = generation is None or "another version" in problem  # an outdated one needs no repair, just its successor
+        mend = f"{_COMMAND} setup" if whole else f"{_COMMAND} setup --repair"
         seen.add("environment", ERROR, problem, mend)
         if generation is None:
             _look_for_base(seen, lock)
