@@ -21,6 +21,7 @@ from .job_names import MODEL_NAMES, from_aliases, title_of_model
 SIDES = ("auto", "left", "right")
 LABEL_SCHEMES = ("auto", "canonical", "native")
 NNUNET_TYPES = ("fullres", "cascade")
+T2_FITS = ("weighted", "linear", "nonlinear")
 KNOWN_MODELS = ("bundled", "nnunet_knee", "acl_qdess_bone_july_2024", "goyal_sagittal", "goyal_coronal", "goyal_axial",
                 "staple")
 """Values of ``default_seg_model``; `job_names` maps the names a person meets to these."""
@@ -69,6 +70,8 @@ class JobOptions:
                          metadata={"kind": "nnunet", "text": "settings of nnU-Net: type fullres or cascade"})
     batch_size: int = _option(32, "int", "slices or tiles computed at once", low=1, high=256)
     image_smooth_var_cart: float = _option(0.3125, "number", "variance of the cartilage smoothing, mm^2", low=0, high=2)
+    t2_fit: str = _option("weighted", "choice", "how spin echoes are fitted", choices=T2_FITS)
+    t2_skip_first_echo: bool = _option(False, "bool", "leave the first spin echo out of the fit")
     clip_femur_top: bool = _option(True, "bool", "clip the femoral shaft before the shape fit")
     perform_bone_only_nsm: bool = _option(False, "bool", "fit the bone-only shape model")
     perform_bone_and_cart_nsm: bool = _option(True, "bool", "fit the bone and cartilage shape model")

@@ -17,6 +17,7 @@ _HOMES = {
     "write_vtk": "mesh_files",
     "THICKNESS_COLUMNS": "tables",
     "write_thickness_files": "tables",
+    "write_t2_files": "t2_files",
     "run_facts": "provenance",
     "input_facts": "provenance",
     "software_versions": "provenance",
@@ -46,6 +47,7 @@ __all__ = [
     "write_mesh_files",
     "write_report",
     "write_results",
+    "write_t2_files",
     "write_thickness_files",
     "write_vtk",
 ]

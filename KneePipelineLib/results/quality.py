@@ -19,11 +19,13 @@ from .wording import title_of
 THICKNESS_LIMITS_MM = (0.8, 5.0)
 DENUDED_LIMIT_PERCENT = 10.0
 FEWEST_VERTICES = 50
+T2_EXCLUDED_LIMIT_PERCENT = 20.0
 CHECKS = {
     "REGION_MISSING": "a region that a complete knee has is not there",
     "THICKNESS_RANGE": "mean thickness outside the plausible range",
     "DENUDED_BONE": "much bare bone: a defect, or cartilage the segmentation missed",
     "FEW_POINTS": "so few surface points that the means say little",
+    "T2_EXCLUDED": "many voxels of a region have no usable T2",
     "CARTILAGE_AT_BORDER": "cartilage touches the edge of the image, so part of it may be cut off",
     "SIDE_DISAGREES": "another source of the side says otherwise",
 }
@@ -64,6 +66,20 @@ def check_regions(
             found.append(_check(
                 "FEW_POINTS", "check", region, f"{title_of(region)}: only {vertices} surface points were measured.",
                 value=vertices, unit="", limits=[FEWEST_VERTICES, None]))
+    return found
+
+
+def check_t2(counts: Mapping[str, Mapping[str, int]]) -> list[dict]:
+    """One entry for each region in which T2 could not be used in many voxels."""
+    found = []
+    for region, numbers in counts.items():
+        counted, excluded = numbers.get("t2_voxels", 0), numbers.get("t2_excluded", 0)
+        share = 100 * excluded / max(counted + excluded, 1)
+        if share > T2_EXCLUDED_LIMIT_PERCENT:
+            found.append(_check(
+                "T2_EXCLUDED", "check", region,
+                f"{title_of(region)}: {share:.0f} % of the voxels have no usable T2; the rest may not stand for all.",
+                value=round(share, 3), unit="%", limits=[None, T2_EXCLUDED_LIMIT_PERCENT]))
     return found
 
 

@@ -21,10 +21,11 @@ from . import quality
 from .atomic import write_text
 from .counts import region_counts
 from .outputs import Output, checked_prefix
+from .t2_files import t2_counts, t2_record
 from .tables import json_text, number
 from .wording import MENISCUS_TABLE, severity_of, title_of, without_paths
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 def build_results(
@@ -37,6 +38,7 @@ def build_results(
     other_sides: Mapping[str, str] | None = None,
     regions: Mapping[str, Mapping[str, float]] | None = None,
     menisci: Mapping[str, Mapping[str, float]] | None = None,
+    t2: Mapping[str, object] | None = None,
     labels: Volume | None = None,
     subregions: Volume | None = None,
     surfaces: Mapping[str, object] | None = None,
@@ -64,6 +66,8 @@ def build_results(
         What other sources say, for the quality check.
     regions, menisci : mapping, optional
         As `morphometry.KneeMorphometry`'s.
+    t2 : mapping, optional
+        As `t2_files.write_t2_files` takes it; its regional measures join those of ``regions``.
     labels, subregions, surfaces : optional
         For the numbers of points behind the measures and the checks that need the label map.
     warnings : iterable of (code, sentence)
@@ -85,6 +89,11 @@ def build_results(
     regions, menisci, other_sides = regions or {}, menisci or {}, other_sides or {}
     counts = region_counts(labels=labels, subregions=subregions, surfaces=surfaces)
     checks = quality.check_regions(regions, counts) if regions else []
+    t2 = t2 or {}
+    for region, values in t2.get("regions", {}).items():
+        regions = {**regions, region: {**regions.get(region, {}), **values}}
+        counts[region] = {**counts.get(region, {}), **t2_counts(t2, region)}
+    checks += quality.check_t2(counts)
     checks += quality.check_border(labels) if labels is not None else []
     checks += quality.check_side(side, other_sides)
     warning_list = [
@@ -93,7 +102,7 @@ def build_results(
     record = {
         "schema_version": SCHEMA_VERSION,
         "prefix": checked_prefix(prefix),
-        "status": "complete" if not errors else "partial" if regions else "failed",
+        "status": "complete" if not errors else "partial" if regions or t2 else "failed",
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "run": dict(run),
         "input": dict(input_facts or {}),
@@ -106,6 +115,8 @@ def build_results(
         "errors": [_error(e) for e in errors],
         "skipped": [{"part": part, "reason": without_paths(reason)} for part, reason in skipped],
     }
+    if t2:
+        record["t2"] = plain(t2_record(t2))
     if truth:
         record["truth"] = {r: {m: number(v) for m, v in truth[r].items()} for r in REGIONS if r in truth}
     return record

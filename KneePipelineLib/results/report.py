@@ -20,6 +20,7 @@ from .atomic import write_text
 from .markup import section, text
 from .outputs import Output
 from .report_figures import slices_section, thickness_section
+from .report_t2 import t2_section
 
 
 def write_report(
@@ -30,6 +31,7 @@ def write_report(
     image: Volume | None = None,
     surfaces: Mapping[str, object] | None = None,
     axes: np.ndarray | None = None,
+    t2_map: Volume | None = None,
 ) -> Output:
     """Write ``report.html`` into the folder.
 
@@ -47,8 +49,10 @@ def write_report(
         For the thickness maps.
     axes : (3, 3) array, optional
         `AnatomicalFrame.axes`, so that a knee that lay turned in the scanner is still seen straight from the front.
+    t2_map : Volume, optional
+        T2 in ms, on the grid of the labels where there are any.
     """
-    write_text(Path(folder) / "report.html", report_html(record, labels, image, surfaces, axes))
+    write_text(Path(folder) / "report.html", report_html(record, labels, image, surfaces, axes, t2_map))
     return report_output()
 
 
@@ -63,6 +67,7 @@ def report_html(
     image: Volume | None = None,
     surfaces: Mapping[str, object] | None = None,
     axes: np.ndarray | None = None,
+    t2_map: Volume | None = None,
 ) -> str:
     """The report as one HTML text; parameters as `write_report`."""
     content = [
@@ -73,6 +78,7 @@ def report_html(
         section("Segmentation", slices_section(labels, image) if labels is not None else ""),
         section("Cartilage thickness", thickness_section(record, surfaces or {}, axes)),
         section("Regions", tables.region_chart(record), tables.region_table(record)),
+        section("T2", t2_section(record, t2_map, labels, image)),
         section("Menisci", tables.meniscus_table(record)),
         section("Measured against the truth", tables.truth_table(record)),
         section("Methods", words.methods(record), words.definitions(record)),

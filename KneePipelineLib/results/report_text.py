@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from ..morphometry import MorphometryOptions
 from .markup import MISSING, banner, facts, flag, number, paragraph, text
-from .wording import BUNDLED_NOTICE, MEASURE_TABLE, MENISCUS_TABLE
+from .report_t2 import t2_method
+from .wording import BUNDLED_NOTICE, MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE
 
 _SOURCES = {"network": "segmented by the network", "given": "labels given by the user",
             "truth": "the digital knee's own labels", "none": "no labels"}
@@ -109,6 +110,7 @@ def methods(record: Mapping) -> str:
         "posterior cartilage, in a frame derived from the bones themselves.",
         f"Bare bone counts as denuded where cartilage encloses it, after a geodesic closing of {defaults.closing_mm:g} "
         "mm; a compartment that is bare to its edge is therefore underestimated.",
+        t2_method(record["t2"]) if record.get("t2") else "",
         "Nomenclature after Eckstein et al., Osteoarthritis and Cartilage 2006;14:974-983.",
     )
 
@@ -116,6 +118,9 @@ def methods(record: Mapping) -> str:
 def definitions(record: Mapping) -> str:
     """One sentence for every measure in the tables."""
     entries = [(_term(m.name, m.heading), m.definition) for m in MEASURE_TABLE.values()] if record["regions"] else []
+    if any(m in entry["measures"] for entry in record["regions"].values() for m in T2_TABLE):
+        entries.append(("T2", "Mean, standard deviation and median over a region's voxels whose T2 counts; deep and "
+                        "superficial: nearer to the bone and nearer to the articular surface."))
     if record["menisci"]:
         entries += [(f"Meniscus {m.heading.lower()}", m.definition) for m in MENISCUS_TABLE.values()]
     items = "".join(f"<dt>{text(term)}</dt><dd>{text(sentence)}</dd>" for term, sentence in entries)

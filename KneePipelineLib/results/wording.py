@@ -68,6 +68,30 @@ MENISCUS_TABLE = {m.name: m for m in (
             "Percentage of the cartilage-covered area of the tibial plateau that lies under the meniscus.", 1),
 )}
 
+_LAYERS = (("", "the cartilage's full depth"), ("deep_", "the deep half"), ("superficial_", "the superficial half"))
+_T2_STATISTICS = (("mean", "Mean"), ("std", "Standard deviation"), ("median", "Median"))
+
+T2_TABLE = {m.name: m for m in (
+    Measure(f"{layer}t2_ms_{name}", f"T2 {name}", "ms", f"{layer}t2_voxels",
+            f"{words} of T2 over the region's voxels in {where} whose T2 counts.", 1)
+    for layer, where in _LAYERS for name, words in _T2_STATISTICS)}
+"""T2 of a region, and of the two halves of its depth."""
+
+T2_METHODS = {
+    ("qdess", "spoiled"): "T2 was computed voxel by voxel from both echoes of a qDESS acquisition with the closed form "
+                          "of Sveinsson et al., Magn Reson Imaging 2017;38:63-70, spoiler included",
+    ("qdess", "low_spoiling"): "T2 was computed voxel by voxel from both echoes of a qDESS acquisition with the closed "
+                               "form of Sveinsson et al., Magn Reson Imaging 2017;38:63-70, for low spoiling because "
+                               "the header does not tell the spoiler: values read somewhat short",
+    ("mese", "weighted"): "T2 was fitted voxel by voxel to a train of spin echoes: straight line through the logarithm "
+                          "of the signal, weighted with the signal squared",
+    ("mese", "linear"): "T2 was fitted voxel by voxel to a train of spin echoes: straight line through the logarithm "
+                        "of the signal, unweighted",
+    ("mese", "nonlinear"): "T2 was fitted voxel by voxel to a train of spin echoes: least squares of the exponential "
+                           "itself",
+}
+"""(sequence, method) in words."""
+
 UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
 
 SEVERITIES = ("info", "warning", "serious")

@@ -125,7 +125,8 @@ def test_files_can_be_read_by_others(first_run: Practice) -> None:
 
 def test_t2_columns_follow_the_design(first_run: Practice) -> None:
     values = json.loads((first_run.out / "knee_t2_results.json").read_text(encoding="utf-8"))
-    del values["practice"]
+    assert values.pop("practice") is True
+    assert values.pop("t2_method") == values.pop("sequence") == "practice"
     assert values
     for name in values:
         assert re.fullmatch(r"(\w+_)?(fem|tib|pat)_cart(_deep|_superficial)?_t2_ms_(mean|std|median)", name), name

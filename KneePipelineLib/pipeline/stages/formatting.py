@@ -37,6 +37,8 @@ def write_measured(context: StageContext, found: Findings) -> list[Output]:
                                         cartilage_surfaces=found.cartilage_surfaces)
     if found.regions:
         outputs += results.write_thickness_files(out, options.prefix, found.regions)
+    if found.t2_map is not None:
+        outputs += results.write_t2_files(out, options.prefix, found.t2_map, found.t2)
     return outputs
 
 
@@ -48,7 +50,7 @@ def write_record(context: StageContext, found: Findings, outputs: list[Output]) 
     image, labels = found.image, found.labels
     behind = image if image is not None and labels is not None and image.same_grid(labels, 0.01) else None
     results.write_report(out, record, labels=labels if found.subregions is None else found.subregions, image=behind,
-                         surfaces=found.surfaces, axes=found.axes)
+                         surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map)
     results.write_results(out, record)
 
 
@@ -65,6 +67,8 @@ class Findings:
     def __init__(self, context: StageContext) -> None:
         self.context = context
         self.image: Volume | None = None
+        self.t2_map: Volume | None = None
+        self.t2: dict = {}
         self.labels = self.subregions = self.depth = self.raw_femur = self.axes = None
         self.surfaces, self.cartilage_surfaces, self.regions, self.menisci = {}, {}, {}, {}
         self.side = "unknown"
@@ -84,6 +88,9 @@ class Findings:
             measures = read_json(context.path("thickness", "measures.json"))
             self.regions = handover.with_nan(measures["regions"])
             self.menisci = handover.with_nan(measures["menisci"])
+        if context.has("t2"):
+            self.t2_map = read_image(context.path("t2", "t2map.nrrd"), allow_nan=True)
+            self.t2 = read_json(context.path("table" if context.has("table") else "t2", "t2.json"))
 
     def record(self, outputs: list[Output]) -> dict:
         """The record that becomes results.json."""
@@ -103,7 +110,7 @@ class Findings:
             prefix=options.prefix, run=run, input_facts=given, side=self.side,
             side_from="none" if self.side == "unknown" else "option" if options.side != "auto" else "labels",
             other_sides={"header": header["laterality"]} if header.get("laterality") else None,
-            regions=self.regions, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
+            regions=self.regions, t2=self.t2, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
             subregions=self.subregions, surfaces=self.surfaces,
             warnings=context.provenance.get("warnings", []), outputs=outputs,
             errors=[{**o["error"], "part": name} for name, o in context.outcomes.items() if o["status"] == "failed"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import results
-from ...imaging import Volume, read_image, read_labels, write_volume
+from ...imaging import Volume, read_labels, write_volume
 from ...imaging.labels import BY_NAME, REGIONS
 from ...phantom import DigitalKnee, Grid
 from ...results import Output
@@ -92,7 +92,8 @@ def t2(context: StageContext) -> dict:
         inside = values[np.isin(subregions.array, [BY_NAME[name].value for name in names])]
         if inside.size:
             regions[region] = _t2_measures(inside.astype(np.float64))
-    write_json(context.out / "t2.json", {"regions": handover.finite(regions), "t2_method": "practice", **PRACTICE})
+    write_json(context.out / "t2.json", {"regions": handover.finite(regions), "counts": {},
+                                         "sequence": "practice", "t2_method": "practice", **PRACTICE})
     return dict(PRACTICE)
 
 
@@ -125,8 +126,6 @@ def files(context: StageContext) -> dict:
     """Every file of the design's section 8, each marked as practice."""
     found = formatting.Findings(context)
     outputs = formatting.write_measured(context, found)
-    if context.has("t2"):
-        outputs += _write_t2(context, found)
     if context.has("shape"):
         outputs += _write_shape(context, found)
     formatting.write_record(context, found, outputs)
@@ -134,21 +133,6 @@ def files(context: StageContext) -> dict:
         practice_marks.mark(path)
     formatting.pack(context)
     return {"files": len(outputs), **PRACTICE}
-
-
-def _write_t2(context: StageContext, found: formatting.Findings) -> list[Output]:
-    prefix, out = context.options.prefix, context.out
-    volume = read_image(context.path("t2", "t2map.nrrd"), allow_nan=True)
-    for suffix in ("nrrd", "nii.gz"):
-        write_volume(volume, out / f"{prefix}_t2map.{suffix}")
-    flat = {f"{region}_{name}": value
-            for region, values in read_json(context.path("t2", "t2.json"))["regions"].items()
-            for name, value in values.items()}
-    write_json(out / f"{prefix}_t2_results.json", flat)
-    reference = f"{prefix}_all-labels.nrrd"
-    return [Output("t2_map", f"{prefix}_t2map.nrrd", "volume", "T2 map", reference=reference, units="ms"),
-            Output("t2_map_nifti", f"{prefix}_t2map.nii.gz", "volume", "T2 map", reference=reference, units="ms"),
-            Output("t2_record", f"{prefix}_t2_results.json", "record", "Regional T2", units="ms")]
 
 
 def _write_shape(context: StageContext, found: formatting.Findings) -> list[Output]:

@@ -19,7 +19,11 @@ def prepare_image(context: StageContext) -> dict:
 
 def prepare_echoes(context: StageContext) -> dict:
     """The echoes, first one first, as ``echo_1.nrrd`` and so on."""
-    echoes = read_echoes(context.options.echoes or context.options.input, series=context.options.series)
+    options = context.options
+    # --series chooses in INPUT; a folder of its own for the echoes holds no other choice.
+    echoes = read_echoes(options.echoes or options.input, series=None if options.echoes else options.series)
+    for code, message in echoes[0].meta.get("warnings", []):
+        context.warn(code, message)
     for number, echo in enumerate(echoes, start=1):
         context.progress(number / len(echoes), f"Keeping echo {number} of {len(echoes)}")
         write_volume(echo, context.out / f"echo_{number}.nrrd")
