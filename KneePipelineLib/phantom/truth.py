@@ -13,7 +13,6 @@ All integrals run over the exact subchondral surface of :mod:`.surfaces`. Conven
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -28,7 +27,7 @@ CARTILAGE_NAMES = {"fem_cart": "femoral", "med_tib_cart": "medial_tibial", "lat_
                    "pat_cart": "patellar"}
 LABEL_OF = {"femoral": L.FEMORAL_CARTILAGE, "medial_tibial": L.MEDIAL_TIBIAL_CARTILAGE,
             "lateral_tibial": L.LATERAL_TIBIAL_CARTILAGE, "patellar": L.PATELLAR_CARTILAGE}
-STEP_MM = 0.4
+STEP_MM, LAYERS = 0.4, 10
 
 
 @dataclass(frozen=True)
@@ -102,8 +101,8 @@ def surface_with_regions(anatomy: Anatomy, cartilage: str, regions: TrueRegions,
     return replace(surface, region=regions.classify(own))
 
 
-def measures(surface: TrueSurface, chosen: np.ndarray, scale: float) -> dict[str, float]:
-    """The standard measures (Eckstein et al. 2006) of the chosen surface points, in true mm.
+def measures(surface: TrueSurface, chosen: np.ndarray, volume: np.ndarray, scale: float) -> dict[str, float]:
+    """The standard measures (Eckstein et al. 2006) of the chosen surface points, in true mm; ``volume`` is theirs.
 
     ``mm_*`` and ``ThC_cAB_mm`` average over covered bone, ``ThC_tAB_mm`` counts denuded bone as 0; all area-weighted.
     """
@@ -112,25 +111,27 @@ def measures(surface: TrueSurface, chosen: np.ndarray, scale: float) -> dict[str
     total, c_total = area.sum(), covered.sum()
     mean = float((covered * thickness).sum() / c_total) if c_total else 0.0
     spread = float(np.sqrt((covered * (thickness - mean) ** 2).sum() / c_total)) if c_total else 0.0
-    volume = prism_volumes(surface.points, surface.normals, surface.thickness_mm, surface.triangles) * scale**3
     return {
         "mm_mean": mean, "mm_std": spread, "mm_median": _weighted_median(thickness, covered),
-        "VC_mm3": float(volume[chosen].sum()), "tAB_mm2": float(total), "cAB_mm2": float(c_total),
+        "VC_mm3": float(volume[chosen].sum() * scale**3), "tAB_mm2": float(total), "cAB_mm2": float(c_total),
         "dAB_mm2": float(total - c_total), "dAB_percent": float(100 * (total - c_total) / total) if total else 0.0,
         "ThC_tAB_mm": float((covered * thickness).sum() / total) if total else 0.0, "ThC_cAB_mm": mean,
     }
 
 
-def t2_measures(surface: TrueSurface, chosen: np.ndarray, t2: CartilageT2) -> dict[str, float]:
-    """Volume-weighted mean T2 (ms) of the chosen part: whole, deep half and superficial half by relative depth."""
-    thickness = np.where(chosen, surface.thickness_mm, 0)
-    edges = np.linspace(0, 1, 21)
-    volume = np.array([
-        prism_volumes(surface.points + (low * thickness)[:, None] * surface.normals, surface.normals,
-                      (high - low) * thickness, surface.triangles).sum()
-        for low, high in pairwise(edges)])
-    value = t2((edges[1:] + edges[:-1]) / 2)
-    parts = {"": slice(None), "deep_": slice(0, 10), "superficial_": slice(10, None)}
+def layer_volumes(surface: TrueSurface) -> np.ndarray:
+    """Cartilage volume (mm3) in ten layers of equal relative depth, shared out to the points, shape (10, n)."""
+    sweep = surface.thickness_mm / LAYERS
+    return np.stack([
+        prism_volumes(surface.points + (n * sweep)[:, None] * surface.normals, surface.normals, sweep,
+                      surface.triangles) for n in range(LAYERS)])
+
+
+def t2_measures(volume: np.ndarray, t2: CartilageT2) -> dict[str, float]:
+    """Volume-weighted mean T2 (ms), whole and by half of the depth, from the volumes (10,) of the layers."""
+    value = t2((np.arange(LAYERS) + 0.5) / LAYERS)
+    half = LAYERS // 2
+    parts = {"": slice(None), "deep_": slice(0, half), "superficial_": slice(half, None)}
     return {f"{name}t2_ms_mean": float(np.average(value[part], weights=volume[part])) if volume[part].any() else 0.0
             for name, part in parts.items()}
 
@@ -144,11 +145,14 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
 def measure_regions(surfaces: dict[str, TrueSurface], scale: float, regions: tuple[str, ...] = L.REGIONS,
                     t2: CartilageT2 = LINEAR_T2) -> dict[str, dict[str, float]]:
     """Region name -> measures, for the regions asked for."""
+    volumes = {name: layer_volumes(surface) for name, surface in surfaces.items()}
     table = {}
     for region in regions:
         value = L.BY_NAME[region].value
         cartilage = CARTILAGE_NAMES.get(region, "femoral")
         surface = surfaces[cartilage]
         chosen = np.ones(len(surface.points), bool) if region in CARTILAGE_NAMES else surface.region == value
-        table[region] = measures(surface, chosen, scale) | t2_measures(surface, chosen, t2)
+        volume = volumes[cartilage]
+        table[region] = measures(surface, chosen, volume.sum(axis=0), scale)
+        table[region] |= t2_measures(volume[:, chosen].sum(axis=1), t2)
     return table

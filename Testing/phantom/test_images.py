@@ -16,7 +16,7 @@ from KneePipelineLib.phantom.images import relative_depth
 from KneePipelineLib.phantom.tissues import CARTILAGE_DENSITY
 
 KNEE = DigitalKnee(2)
-GRID = Grid.sagittal((110, 110, 60), (1.1, 1.1, 1.7))
+GRID = Grid.sagittal((100, 100, 30), (1.2, 1.2, 3.4))
 CLEAN = {"snr": None, "bias": 0.0, "texture": 0.0, "soft": False}
 
 
@@ -94,18 +94,18 @@ def test_a_left_image_is_the_mirrored_right_image() -> None:
 
 
 def test_partial_volume_is_the_mean_of_what_is_inside_the_voxel() -> None:
-    coarse = Grid.sagittal((60, 60, 20), (0.9, 0.9, 2.4), (20.0, -5.0, 5.0))
-    fine = Grid.sagittal((60 * 6, 60 * 6, 20 * 12), (0.15, 0.15, 0.2), (20.0, -5.0, 5.0))
+    coarse = Grid.sagittal((40, 40, 12), (0.9, 0.9, 2.4), (20.0, -5.0, 5.0))
+    fine = Grid.sagittal((40 * 6, 40 * 6, 12 * 12), (0.15, 0.15, 0.2), (20.0, -5.0, 5.0))
     soft = KNEE.image(coarse, "pd_fs", snr=None, bias=0.0, texture=0.0).array
     hard = KNEE.image(coarse, "pd_fs", **CLEAN).array
-    exact = KNEE.image(fine, "pd_fs", **CLEAN).array.reshape(20, 12, 60, 6, 60, 6).mean((1, 3, 5))
+    exact = KNEE.image(fine, "pd_fs", **CLEAN).array.reshape(12, 12, 40, 6, 40, 6).mean((1, 3, 5))
     error, without = (np.sqrt(np.mean((i - exact) ** 2)) for i in (soft, hard))
     assert error < 0.25 * without
     assert error < 0.02 * exact.max()
 
 
 def test_noise_has_the_asked_for_size_and_is_rician() -> None:
-    grid = Grid.sagittal((100, 100, 16), (1.4, 1.4, 6.0))
+    grid = Grid.sagittal((100, 100, 8), (1.4, 1.4, 12.0))
     first, second = (KNEE.echoes(grid, "pd", snr=20, bias=0.0, texture=0.0, noise_seed=n)[0].array for n in (1, 2))
     clean = KNEE.echoes(grid, "pd", snr=None, bias=0.0, texture=0.0)[0].array
     sigma = (3200, 28)
