@@ -24,7 +24,7 @@ DETACHED_MM = 1.0
 """A gap up to this between bone and cartilage is the segmentation's; cartilage that begins further away is not this
 vertex's: the ray has passed an edge, or met the other condyle across the notch."""
 
-CLEFT_MM = 1.0
+CLEFT_MM = 2.0
 """A piece further than this behind the last one is not the same cartilage."""
 
 
