@@ -308,7 +308,7 @@ class Fields:
         ring = smooth_max(ring, -sign * u - opening, 2.0)
         wedge = smooth_max(FILM_MM - self.femur_clearance, FILM_MM - self.tibia_clearance, 0.3)
         above = tibia.top(self.p)
-        roof = np.minimum(1.0 + 0.75 * np.maximum(from_inner, 0), m.height)
+        roof = np.minimum(1.5 + 0.85 * np.maximum(from_inner, 0), m.height)
         body = np.maximum(smooth_max(ring, (above - roof) * 0.8, 1.5), -above)
         return np.maximum(body, wedge)
 

@@ -111,10 +111,10 @@ class MeniscusParameters:
     """Outer and inner half axes (x, y) of the two rings, and how far towards the spine they are open."""
 
     medial_outer: tuple[float, float] = (15.5, 22.0)
-    medial_inner: tuple[float, float] = (8.0, 12.5)
+    medial_inner: tuple[float, float] = (7.0, 11.5)
     medial_opening: float = 7.5
     lateral_outer: tuple[float, float] = (16.0, 18.5)
-    lateral_inner: tuple[float, float] = (8.0, 9.5)
+    lateral_inner: tuple[float, float] = (7.0, 8.5)
     lateral_opening: float = 11.0
     height: float = 6.5
     extrusion: float = 0.0
