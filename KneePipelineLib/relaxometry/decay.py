@@ -111,7 +111,6 @@ def _weighted(signal: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.nda
     mean = np.einsum("en,en->n", weight, log)
     log -= mean
     centred = times.astype(np.float32)[:, None] - mean_time
-    weight *= centred
     weighted_log = weight * log
     across, variance = (np.einsum("en,en->n", weighted_log, other) for other in (centred, log))
     weight *= centred
