@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SPLINE_PADDING = 12
 """Edge samples repeated before the recursive filter, as scipy does: its memory, 0.27 ** 12, is then nothing."""
 
+TIE = 1e-5
+"""Resized masks nearer to each other than this are equal but for rounding."""
+
 
 def axis_taps(n_in: int, n_out: int, order: int) -> tuple[np.ndarray, np.ndarray]:
     """Which input samples, with which weights, make each output sample of one axis.
@@ -115,22 +118,35 @@ def resize(array: np.ndarray, shape: tuple[int, ...], order: int = 3, *, separat
 
 def resize_labels(array: np.ndarray, shape: tuple[int, ...], order: int = 1, *, separate_axis: int | None = None,
                   order_separate: int = 0) -> np.ndarray:
-    """A label map resized label by label: a voxel takes a label whose resized mask reaches one half.
+    """A label map resized label by label: a voxel takes the label whose resized mask is largest there.
 
-    Nearest neighbour with ``order`` 0. Labels are laid down in ascending order, as in batchgenerators'
-    ``resize_segmentation``, which nnU-Net uses between the stages of a cascade.
+    Where two are equally large, as half-way between two labels, the nearest neighbour decides, if it is one of them,
+    and the smaller label otherwise: the rule of batchgenerators' ``resize_segmentation``, which nnU-Net uses between
+    the stages of a cascade. Nearest neighbour alone with ``order`` 0. A separate axis is always resampled by nearest
+    neighbour (``order_separate`` is there for symmetry with `resize` and must be 0).
     """
+    import torch
+
     if tuple(array.shape) == tuple(shape):
         return array
-    result = np.zeros(shape, dtype=array.dtype)
+    if order_separate != 0:
+        raise ValueError("labels are resampled across thick slices by nearest neighbour only")
+    data = torch.from_numpy(np.ascontiguousarray(array))
+    for axis in range(3):
+        data = resample_axis(data, axis, shape[axis], 0)
+    nearest = data.numpy()
     if order == 0:
-        import torch
-
-        data = torch.from_numpy(np.ascontiguousarray(array))
-        for axis in range(3):
-            data = resample_axis(data, axis, shape[axis], 0)
-        return data.numpy()
-    for value in np.unique(array):
-        mask = resize(array == value, shape, order, separate_axis=separate_axis, order_separate=order_separate)
-        result[mask >= 0.5] = value
-    return result
+        return nearest
+    values = np.unique(array)
+    winner, best = np.full(shape, values[0], dtype=array.dtype), np.zeros(shape, dtype=np.float32)
+    nearest_leads = np.zeros(shape, dtype=bool)
+    for value in values:
+        score = resize(array == value, shape, order, separate_axis=separate_axis)
+        is_nearest = nearest == value
+        ahead = score > best + TIE
+        nearest_leads |= (np.abs(score - best) <= TIE) & (score > 0) & is_nearest
+        nearest_leads[ahead] = is_nearest[ahead]
+        winner[ahead] = value
+        np.maximum(best, score, out=best)
+    winner[nearest_leads] = nearest[nearest_leads]
+    return winner

@@ -48,7 +48,7 @@ class KerasModel:
     def norm(self, channels: int, axis: int = 1) -> str:
         """A BatchNormalization with random statistics."""
         return self.add("BatchNormalization", axis=[axis], momentum=0.99, epsilon=0.001, center=True, scale=True,
-                        weights={k: (channels,) for k in ("gamma", "beta", "moving_mean", "moving_variance")})
+                        weights=dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), (channels,)))
 
     def config(self) -> dict:
         """The ``model_config``."""

@@ -53,8 +53,8 @@ def toy_knee(seed: int = 0, shape: tuple[int, int, int] = (20, 40, 36), spacing:
     return Volume(image, spacing, direction=[[0, 0, -1], [1, 0, 0], [0, -1, 0]]).with_array(image), labels
 
 
-def plans_json(architecture: str, *, spacing: tuple[float, ...] = (2.0, 1.0, 1.0), patch: tuple[int, ...] = (16, 32, 32),
-               lowres_spacing: tuple[float, ...] = (2.5, 1.6, 1.6), mask_norm: bool = False) -> dict:
+def plans_json(architecture: str, *, spacing: tuple[float, ...] = (2.0, 1.0, 1.0),
+               patch: tuple[int, ...] = (16, 32, 32), lowres_spacing: tuple[float, ...] = (2.5, 1.6, 1.6)) -> dict:
     """Plans with 3d_fullres, 3d_lowres and 3d_cascade_fullres, as nnU-Net's planners write them."""
     name = {"plain": "PlainConvUNet", "resenc": "ResidualEncoderUNet"}[architecture]
     depth = "n_conv_per_stage" if architecture == "plain" else "n_blocks_per_stage"
@@ -74,7 +74,7 @@ def plans_json(architecture: str, *, spacing: tuple[float, ...] = (2.0, 1.0, 1.0
     fullres = {
         "data_identifier": "nnUNetPlans_3d_fullres", "preprocessor_name": "DefaultPreprocessor", "batch_size": 2,
         "patch_size": list(patch), "median_image_size_in_voxels": [20.0, 40.0, 36.0], "spacing": list(spacing),
-        "normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [mask_norm],
+        "normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [False],
         "resampling_fn_data": resampling, "resampling_fn_seg": resampling, "resampling_fn_probabilities": resampling,
         "resampling_fn_data_kwargs": {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None},
         "resampling_fn_seg_kwargs": {"is_seg": True, "order": 1, "order_z": 0, "force_separate_z": None},
@@ -212,4 +212,4 @@ def nnunet_answer(folder: Path, volume: Volume, *, folds: tuple[str, ...] | None
         predictor.initialize_from_trained_model_folder(str(folder), folds or ("0",), checkpoint)
         return predictor.predict_single_npy_array(
             volume.array[None].astype(np.float32), {"spacing": list(volume.spacing[::-1])},
-            None if previous is None else previous[None])
+            None if previous is None else previous[None].astype(np.int16))

@@ -10,7 +10,8 @@ import torch
 
 from .deform import uniform
 
-MUSCLE, FAT, SKIN, FLUID, TENDON, VESSEL, AIR, UNKNOWN = 20, 21, 22, 23, 24, 25, 26, 255
+MUSCLE, FAT, SKIN, FLUID, TENDON, VESSEL, AIR, LIGAMENT, UNKNOWN = 20, 21, 22, 23, 24, 25, 26, 27, 255
+"""The digital knee's soft tissue values (`phantom.tissues.SOFT_TISSUE_VALUES`), and what lies outside a map."""
 BONES = (1, 2, 3, 10)
 CARTILAGES = (4, 5, 6, 7)
 MENISCI = (8, 9)
@@ -40,7 +41,7 @@ CONTRASTS: dict[str, dict[str, Range]] = {
 
 GROUPS: dict[str, tuple[int, ...]] = {
     "bone": BONES, "cartilage": CARTILAGES, "meniscus": MENISCI, "muscle": (MUSCLE,), "fat": (FAT,), "skin": (SKIN,),
-    "fluid": (FLUID,), "tendon": (TENDON,), "vessel": (VESSEL,), "cortex": (CORTEX,),
+    "fluid": (FLUID,), "tendon": (TENDON, LIGAMENT), "vessel": (VESSEL,), "cortex": (CORTEX,),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from .checkpoint import load_checkpoint
 from .export import logits_to_labels
 from .folder import ResultsFolder, find_results
 from .network import build_network, load_weights, speed_up_for_cpu
-from .preprocess import preprocess
+from .preprocess import Preprocessed, preprocess
 from .quiet import quiet
 from .sliding import SlidingWindow, Window
 
@@ -115,49 +115,58 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
     report = part_of(progress, 0, 1)
     report(0.04, "Image prepared for the network")
     after_preparation = time.perf_counter()
-    precision = choose_precision(options.precision, device)
-    total, tiles, batch, mirror = None, 0, 1, ()
+    window = Window(tuple(configuration.patch_size), labels.num_segmentation_heads,
+                    [int(v) for v in labels.foreground_labels] if previous is not None else [],
+                    options.tile_step, (), options.tile_batch, choose_precision(options.precision, device))
     network = build_network(plans_manager, configuration, folder.dataset)
-    fast = False
-    for number, path in enumerate(folder.checkpoints):
-        checkpoint = load_checkpoint(path)
-        if checkpoint.configuration not in (None, folder.configuration):
-            raise InvalidFormatError(f"The checkpoint of fold {folder.folds[number]} was trained for "
-                                     f"{checkpoint.configuration}, not for {folder.configuration}.",
-                                     "The folder's parts come from different models.")
-        mirror = checkpoint.mirror_axes if options.mirroring else ()
-        load_weights(network, checkpoint.weights, folder.folds[number])
-        del checkpoint
-        if device.type == "cpu" and not fast and len(configuration.patch_size) == 3:
-            network, fast = speed_up_for_cpu(network), True
-        network.to(device)
-        share = (0.92 - 0.05) / len(folder.checkpoints)
-        window = Window(tuple(configuration.patch_size), labels.num_segmentation_heads,
-                        [int(v) for v in labels.foreground_labels] if previous is not None else [],
-                        options.tile_step, mirror, options.tile_batch, precision)
-        sliding = SlidingWindow(network, window, device,
-                                part_of(progress, 0.05 + share * number, 0.05 + share * (number + 1)), cancelled)
-        logits = sliding.run(case.data, case.previous)
-        tiles, batch = tiles + sliding.tiles, sliding.batch_used
-        total = logits if total is None else total.add_(logits)
-        del logits, sliding
-    if len(folder.checkpoints) > 1:
-        total /= len(folder.checkpoints)
+    logits, tiles, batch, mirrored = _logits_of_folds(folder, network, case, window, device, options.mirroring,
+                                                      part_of(progress, 0.05, 0.92), cancelled)
     del network
     release_memory(device)
     after_network = time.perf_counter()
     with torch.inference_mode(), quiet():
-        found, margins = logits_to_labels(total, case, plans_manager, configuration,
+        found, margins = logits_to_labels(logits, case, plans_manager, configuration,
                                           part_of(progress, 0.92, 1), cancelled)
     end = time.perf_counter()
     facts = {"kind": "nnunet", "configuration": folder.configuration, "folds": folder.folds,
-             "checkpoint": folder.checkpoints[0].name, "device": str(device), "precision": precision,
+             "checkpoint": folder.checkpoints[0].name, "device": str(device), "precision": window.precision,
              "patch_size": list(configuration.patch_size), "tiles": tiles, "tile_batch": batch,
-             "mirroring": bool(mirror), "seconds": round(end - start, 3),
+             "mirroring": mirrored, "seconds": round(end - start, 3),
              "seconds_preparation": round(after_preparation - start, 3),
              "seconds_network": round(after_network - after_preparation, 3),
              "seconds_labels": round(end - after_network, 3)}
     return Prediction(found, margins, facts)
+
+
+def _logits_of_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocessed, window: Window,
+                     device: torch.device, mirroring: bool, progress: Progress, cancelled: Cancelled | None
+                     ) -> tuple[torch.Tensor, int, int, bool]:
+    """Logits averaged over the folds, in half precision as nnU-Net does; tiles run; tiles at once; whether mirrored."""
+    import torch
+
+    total, tiles, batch, mirrored, count = None, 0, 1, False, len(folder.checkpoints)
+    for number, (fold, path) in enumerate(zip(folder.folds, folder.checkpoints, strict=True)):
+        checkpoint = load_checkpoint(path)
+        if checkpoint.configuration not in (None, folder.configuration):
+            raise InvalidFormatError(f"The checkpoint of fold {fold} was trained for {checkpoint.configuration}, not "
+                                     f"for {folder.configuration}.", "The folder's parts come from different models.")
+        load_weights(network, checkpoint.weights, fold)
+        axes = checkpoint.mirror_axes if mirroring else ()
+        del checkpoint
+        if device.type == "cpu" and number == 0 and len(window.patch) == 3:
+            network = speed_up_for_cpu(network)
+        network.to(device)
+        sliding = SlidingWindow(network, replace(window, mirror_axes=axes), device,
+                                part_of(progress, number / count, (number + 1) / count), cancelled)
+        with torch.inference_mode():
+            logits = sliding.run(case.data, case.previous)
+            total = logits if total is None else total.add_(logits)
+        tiles, batch, mirrored = tiles + sliding.tiles, sliding.batch_used, bool(axes)
+        del logits
+    if count > 1:
+        with torch.inference_mode():
+            total /= count
+    return total, tiles, batch, mirrored
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:

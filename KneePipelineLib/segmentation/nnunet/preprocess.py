@@ -7,7 +7,6 @@ resampling are our own, because they need a fraction of the time and memory for 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -73,7 +72,7 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     spacing = [float(spacing_mm[i]) for i in forward]
     box = nonzero_box(data)
     shape, data = data.shape, data[box]
-    mask = _inside_mask(data) if any(configuration.use_mask_for_norm) else None
+    mask = _inside_mask(data) if previous is not None or any(configuration.use_mask_for_norm) else None
     data = _normalize(data, mask, plans_manager, configuration)
     target = list(configuration.spacing)
     if len(target) < 3:  # a 2-D configuration leaves the slices where they are
@@ -81,7 +80,9 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     new_shape = tuple(int(n) for n in compute_new_shape(data.shape, spacing, target))
     resampled = _resample_image(data, new_shape, spacing, target, configuration)
     if previous is not None:
-        previous = _resample_labels(previous.transpose(forward)[box], new_shape, spacing, target, configuration)
+        previous = previous.transpose(forward)[box].astype(np.int16)
+        previous[(previous == 0) & (mask < 0)] = -1  # outside the body: a label of its own when labels are resampled
+        previous = _resample_labels(previous, new_shape, spacing, target, configuration)
     return Preprocessed(resampled[None], previous, shape, box, spacing, target)
 
 
@@ -100,7 +101,7 @@ def nonzero_box(data: np.ndarray) -> tuple[slice, ...]:
 
 
 def _inside_mask(data: np.ndarray) -> np.ndarray:
-    """nnU-Net's mask for normalisation: 0 inside the body, -1 outside."""
+    """nnU-Net's mask: 0 inside the body, -1 outside."""
     from scipy.ndimage import binary_fill_holes
 
     return np.where(binary_fill_holes(data != 0), np.int8(0), np.int8(-1))
@@ -137,10 +138,13 @@ def resampling_rule(kind: str, configuration: object, current: list[float], new:
     if settings.get(f"resampling_fn_{kind}") != KNOWN_RESAMPLING:
         return None
     order, order_z = arguments.get("order", 3), arguments.get("order_z", 0)
-    if order not in (0, 1, 3) or order_z not in (0, 1) or bool(arguments.get("is_seg")) != (kind == "seg"):
+    of_labels = kind == "seg"
+    if order not in (0, 1, 3) or order_z not in ((0,) if of_labels else (0, 1)):
         return None
-    threshold = {"separate_z_anisotropy_threshold": arguments["separate_z_anisotropy_threshold"]} \
-        if "separate_z_anisotropy_threshold" in arguments else {}
+    if bool(arguments.get("is_seg")) != of_labels:
+        return None
+    name = "separate_z_anisotropy_threshold"
+    threshold = {name: arguments[name]} if name in arguments else {}
     separate, axis = determine_do_sep_z_and_axis(arguments.get("force_separate_z", False), current, new, **threshold)
     return {"order": order, "separate_axis": int(axis) if separate else None, "order_separate": order_z}
 
@@ -156,7 +160,6 @@ def _resample_image(data: np.ndarray, shape: tuple[int, ...], current: list[floa
 def _resample_labels(labels: np.ndarray, shape: tuple[int, ...], current: list[float], new: list[float],
                      configuration: object) -> np.ndarray:
     rule = resampling_rule("seg", configuration, current, new)
-    own = partial(resize_labels, **rule) if rule is not None else None
-    if own is not None:
-        return np.ascontiguousarray(own(np.ascontiguousarray(labels), shape))
+    if rule is not None:
+        return resize_labels(labels, shape, **rule)
     return np.asarray(configuration.resampling_fn_seg(labels[None], shape, current, new)[0])
