@@ -131,8 +131,8 @@ def _look_at_environment(seen: Examination, folder: Path, lock: Lock) -> None:
     generation = generations.current(folder)
     problem = checks.quick_problem(generation, lock)
     if problem:
-        whole = generation is None or "another version" in problem  # an outdated one needs no repair, just its successor
-        mend = f"{_COMMAND} setup" if whole else f"{_COMMAND} setup --repair"
+        outdated = "another version" in problem  # nothing to repair: it only needs its successor
+        mend = f"{_COMMAND} setup" if generation is None or outdated else f"{_COMMAND} setup --repair"
         seen.add("environment", ERROR, problem, mend)
         if generation is None:
             _look_for_base(seen, lock)

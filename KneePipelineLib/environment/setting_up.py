@@ -314,7 +314,11 @@ class _Work:
             self.report(0.05, f"The configured sources do not offer {torch.requirement}; asking {torch.index}.")
             outcome = installer.install([torch.requirement], counter, index=torch.index)
         if outcome.code != 0:
-            raise SetupError(f"{torch.requirement} could not be installed: {outcome.complaint()}", self._hint())
+            other = ""
+            if torch.build == "cpu" and torch.index and not installer.offline:
+                other = ("If PyTorch's index cannot be reached from here, put the wheel into a folder that pip's "
+                         "find-links names, or use --torch cu130: larger, and it computes on the CPU too. ")  # fmt: skip
+            raise SetupError(f"{torch.requirement} could not be installed: {outcome.complaint()}", other + self._hint())
 
     def _install_group(self, installer: Installer, name: str, target: Target, counter: Counter, have: set[str],
                        *, again: bool = False, state: State | None = None) -> str:  # fmt: skip

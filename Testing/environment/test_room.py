@@ -47,7 +47,7 @@ def test_a_remembered_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_variables_of_a_child() -> None:
-    slicer = os.path.abspath("/opt-like/Slicer")
+    slicer = os.path.abspath("/apps/Slicer")
     mine = {
         "PYTHONPATH": "/slicer", "PYTHONHOME": "/slicer", "PythonStartup": "x", "VIRTUAL_ENV": "/v",
         "SLICER_HOME": slicer, "LD_LIBRARY_PATH": os.pathsep.join([f"{slicer}/lib", "/cuda/lib"]),
