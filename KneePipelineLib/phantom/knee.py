@@ -9,14 +9,25 @@ import numpy as np
 
 from ..imaging import Volume
 from ..imaging import labels as L
-from . import images
+from . import images, soft_tissue
 from .anatomy import CARTILAGE_BONE, Anatomy, Defect
 from .grid import Grid, rotation_matrix
 from .implicit import normals, project
 from .parameters import KneeParameters
 from .render import Frame, Layer, paint
 from .surfaces import TrueSurface, thickness_along_normals
-from .tissues import CONTRASTS, LINEAR_T2, MESE, QDESS, CartilageT2, Dess, MultiEchoSpinEcho, Sequence
+from .tissues import (
+    CONTRASTS,
+    LINEAR_T2,
+    MESE,
+    QDESS,
+    SOFT_TISSUE_VALUES,
+    TISSUES,
+    CartilageT2,
+    Dess,
+    MultiEchoSpinEcho,
+    Sequence,
+)
 from .truth import CARTILAGE_NAMES, TrueRegions, measure_regions, surface_with_regions, true_regions
 
 CARTILAGE_LABELS = {"femoral": L.FEMORAL_CARTILAGE, "medial_tibial": L.MEDIAL_TIBIAL_CARTILAGE,
@@ -95,6 +106,14 @@ class DigitalKnee:
         return grid.volume(array, side=self.side)
 
     # -- images ----------------------------------------------------------------------------------------------------
+
+    def tissues(self, grid: Grid | None = None) -> Volume:
+        """Canonical labels with the soft tissue around them told apart, uint8 (`tissues.SOFT_TISSUE_VALUES`)."""
+        grid = grid or Grid.sagittal()
+        values = {name: np.array([SOFT_TISSUE_VALUES.get(name, 0)]) for name in TISSUES}
+        array = paint(self.anatomy, self.frame, grid, soft_tissue.layers(values) + self.label_layers, values["air"],
+                      dtype=np.uint8)[0]
+        return grid.volume(array, side=self.side)
 
     def image(self, grid: Grid | None = None, contrast: str | Sequence = "dess", *, snr: float | None = 30.0,
               bias: float = 0.12, texture: float = 1.0, soft: bool = True, noise_seed: int | None = None,

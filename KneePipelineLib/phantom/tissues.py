@@ -44,6 +44,11 @@ TISSUES = {
 }
 
 
+SOFT_TISSUE_VALUES = {"muscle": 20, "fat": 21, "skin": 22, "fluid": 23, "tendon": 24, "vessel": 25, "air": 26,
+                      "ligament": 27}
+"""The values that a tissue map gives to what the label scheme leaves as background."""
+
+
 @dataclass(frozen=True)
 class CartilageT2:
     """True T2 of cartilage as a function of relative depth u (0 at the bone, 1 at the surface): linear."""

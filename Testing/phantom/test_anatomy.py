@@ -116,3 +116,11 @@ def test_grid_geometry_is_that_of_the_volume() -> None:
     np.testing.assert_allclose(points[3, 2, 1], volume.to_physical((1, 2, 3)), atol=1e-12)
     assert Grid.of(volume).size == grid.size
     assert Grid.sagittal().volume(np.zeros((160, 384, 384), np.uint8)).orientation == "PIR"
+
+
+def test_tissue_map_agrees_with_the_labels_and_fills_the_rest() -> None:
+    knee, grid = DigitalKnee(seed=3), Grid.isotropic(2.0)
+    labels, tissues = knee.labels(grid).array, knee.tissues(grid).array
+    assert np.array_equal(np.where(tissues <= 10, tissues, 0), labels)
+    assert {20, 21, 22, 26} <= set(np.unique(tissues).tolist())
+    assert not (tissues == 0).any()
