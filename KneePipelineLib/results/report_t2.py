@@ -38,7 +38,7 @@ def t2_method(about: Mapping) -> str:
 
 def _pictures(t2_map: Volume | None, labels: Volume | None, image: Volume | None) -> str:
     from .figures.svg import slice_svg, t2_bar_svg
-    from .figures.t2 import UPPER_MS, t2_pictures
+    from .figures.t2 import LOWER_MS, UPPER_MS, t2_pictures
 
     pictures = t2_pictures(t2_map, labels, image) if t2_map is not None else []
     if not pictures:
@@ -46,9 +46,9 @@ def _pictures(t2_map: Volume | None, labels: Volume | None, image: Volume | None
     where = "in cartilage" if labels is not None else "everywhere"
     figures = "".join(f"<figure>{slice_svg(p, f'{p.title} slice with T2 {where}')}<figcaption>{text(p.title)}"
                       "</figcaption></figure>" for p in pictures)
-    return (f'<div class="slices">{figures}</div>{t2_bar_svg(UPPER_MS)}'
-            + paragraph(f"T2 {where}, 0 to {UPPER_MS:g} ms on every report; voxels that do not count are left "
-                        "uncoloured.", kind="small"))
+    return (f'<div class="slices">{figures}</div>{t2_bar_svg(LOWER_MS, UPPER_MS)}'
+            + paragraph(f"T2 {where}, {LOWER_MS:g} to {UPPER_MS:g} ms on every report, shorter T2 in the "
+                        f"colour of the lower end; {UPPER_MS:g} ms and more is left uncoloured.", kind="small"))
 
 
 def _table(record: Mapping) -> str:

@@ -61,18 +61,18 @@ def colour_bar_svg(upper_mm: float) -> str:
     return _figure(width, height, description, ramp + marks + keys, "scale")
 
 
-def t2_bar_svg(upper_ms: float) -> str:
-    """The T2 scale from 0 to ``upper_ms``, in the colours of the thickness scale."""
+def t2_bar_svg(lower_ms: float, upper_ms: float) -> str:
+    """The T2 scale from ``lower_ms`` to ``upper_ms``, in the colours of the thickness scale."""
     width, left, span = 640, 10, 400
     stops = "".join(f'<stop offset="{i / 16:.4f}" stop-color="{hex_colour(thickness_map()[round(i * 255 / 16)])}"/>'
                     for i in range(17))
-    ticks = np.linspace(0, upper_ms, 5)
+    places = [(t, left + span * (t - lower_ms) / (upper_ms - lower_ms)) for t in np.linspace(lower_ms, upper_ms, 5)]
     marks = "".join(
-        f'<path class="axis" d="M{left + span * t / upper_ms:.1f} 22v5"/><text class="tick" text-anchor="middle" '
-        f'x="{left + span * t / upper_ms:.1f}" y="42">{t:g}{" ms" if t == upper_ms else ""}</text>' for t in ticks)
+        f'<path class="axis" d="M{x:.1f} 22v5"/><text class="tick" text-anchor="middle" x="{x:.1f}" y="42">{t:g}'
+        f'{" ms" if t == upper_ms else ""}</text>' for t, x in places)
     ramp = (f'<defs><linearGradient id="t2-ramp">{stops}</linearGradient></defs>'
             f'<rect x="{left}" y="6" width="{span}" height="16" rx="2" fill="url(#t2-ramp)"/>')
-    return _figure(width, 52, f"Colour scale of T2 from 0 to {upper_ms:g} ms", ramp + marks, "scale")
+    return _figure(width, 52, f"Colour scale of T2 from {lower_ms:g} to {upper_ms:g} ms", ramp + marks, "scale")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from .slices import (
     _windowed,
 )
 
-UPPER_MS = 80.0
+LOWER_MS, UPPER_MS = 20.0, 80.0
+"""Cartilage lies between; one scale for every knee, so that pictures can be compared."""
+
 _CARTILAGE = (*CARTILAGES, *(s.value for s in SUBREGIONS))
 
 
@@ -69,7 +71,8 @@ def _picture(grid: Volume, shown: np.ndarray, grey: np.ndarray | None, title: st
     rows, columns = (_sample_places(n, s, mm_per_pixel, pixels) for n, s in zip(flat.shape, spacing[::-1], strict=True))
     up = plane != "axial"
     # 255 steps of the scale, counted from 1: 0 is left for "nothing here".
-    steps = np.where(np.isfinite(flat), np.clip(flat / UPPER_MS * 254, 0, 254) + 1, 0).astype(np.uint8)
+    share = (flat - LOWER_MS) / (UPPER_MS - LOWER_MS)
+    steps = np.where(np.isfinite(flat), np.clip(share, 0, 1) * 254 + 1, 0).astype(np.uint8)
     drawn = _nearest(steps[::-1] if up else steps, rows, columns)
     picture = np.empty((pixels, pixels, 3), np.float32)
     picture[:] = _BACKDROP
