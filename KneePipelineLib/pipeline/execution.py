@@ -36,6 +36,14 @@ class Workers:
                 return lane
         if self._lanes and expected_s < WORKER_START_S:
             return None
+        return self._start()
+
+    def warm_up(self) -> None:
+        """Start a first worker now, so that its imports happen while the orchestrator takes stock."""
+        if not self._lanes:
+            self._start()
+
+    def _start(self) -> Lane:
         self._started += 1
         preload = () if self._job.options.practice else PRELOAD
         lane = Lane(self._started, self._job.inbox, self._job.token, preload)

@@ -145,6 +145,8 @@ class Orchestrator:
         if self.options.unknown:
             job.warn("UNKNOWN_OPTIONS", "Not understood, but kept in config.json: "
                      + ", ".join(sorted(self.options.unknown)) + ".")
+        if self.options.restart or not job.store.folder(self.steps[0].folder).exists():
+            self._workers.warm_up()
         self._enter(State.RECEIPT, "Taking stock")
         self._receive()
         for state in WORKING_STATES:

@@ -173,7 +173,7 @@ STEPS: tuple[Step, ...] = (
          reads=("segmentation",), writes=("labels.nrrd",), options=("side",), rooms=("imaging", "morphometry"),
          weight=0.2, failure_code="SEGMENTATION_FAILED", edited=True),
     Step("surfaces", State.ANALYSIS, "Making subregions and surfaces", "analysis:surfaces",
-         reads=("review",), writes=("subregions.nrrd", "surfaces.npz"), options=("side", "image_smooth_var_cart"),
+         reads=("review",), writes=("subregions.nrrd", "meshes.npz"), options=("side", "image_smooth_var_cart"),
          rooms=("imaging", "morphometry"), weight=1.5),
     Step("thickness", State.ANALYSIS, "Measuring cartilage thickness", "analysis:thickness",
          reads=("review", "surfaces"), writes=("measured.npz", "depth.nrrd", "measures.json"),

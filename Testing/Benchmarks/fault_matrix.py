@@ -388,7 +388,7 @@ def rows() -> dict[str, tuple[Callable[[Bench, str], list[str]], bool]]:
         table[f"truncated manifest {folder}"] = truncated(folder, "manifest.json"), folder == FOLDERS[4]
         table[f"flipped bit, manifest {folder}"] = flipped(f"checkpoints/{folder}/manifest.json", 0.3), False
     for folder, file in (("PREPROCESSING.image", "image.nrrd"), ("DETECTION.segmentation", "labels.nrrd"),
-                         ("ANALYSIS.review", "labels.nrrd"), ("ANALYSIS.surfaces", "surfaces.npz"),
+                         ("ANALYSIS.review", "labels.nrrd"), ("ANALYSIS.surfaces", "meshes.npz"),
                          ("ANALYSIS.thickness", "measured.npz"), ("FUSION.table", "table.json")):
         table[f"truncated {folder}/{file}"] = truncated(folder, file), folder == "ANALYSIS.surfaces"
         table[f"flipped bit, {folder}/{file}"] = flipped(f"checkpoints/{folder}/{file}"), folder == "ANALYSIS.thickness"

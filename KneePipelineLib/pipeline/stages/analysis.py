@@ -7,7 +7,7 @@ import numpy as np
 from ...errors import SegmentationError
 from ...imaging import Volume, read_labels, write_volume
 from ...imaging.labels import FEMORAL_CARTILAGE, STRUCTURES, remap_labels
-from ...morphometry import MorphometryOptions, measure_prepared, prepare_knee
+from ...morphometry import MorphometryOptions, measure_prepared, prepare_knee, read_prepared, write_prepared
 from ..context import StageContext
 from ..files import write_json
 from . import handover
@@ -60,15 +60,13 @@ def surfaces(context: StageContext) -> dict:
     for code, message in prepared.warnings:
         context.warn(code, message)
     context.progress(0.8, "Keeping the surfaces")
-    write_volume(prepared.subregions, context.out / "subregions.nrrd")
-    write_volume(prepared.labels, context.out / "labels.nrrd")
-    handover.save_prepared(prepared, context.out / "surfaces.npz")
+    write_prepared(prepared, context.out)
     return {"side": prepared.side}
 
 
 def thickness(context: StageContext) -> dict:
     """Thickness on every bone vertex, the regional measures, depth layers and menisci."""
-    prepared = handover.load_prepared(context.folders["surfaces"])
+    prepared = read_prepared(context.folders["surfaces"])
     context.progress(0.1, "Measuring cartilage thickness")
     measured = measure_prepared(prepared, options=morphometry_options(context))
     known = set(prepared.warnings)

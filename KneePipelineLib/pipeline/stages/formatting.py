@@ -9,6 +9,7 @@ from ... import results
 from ...errors import ConfigError, KneePipelineError
 from ...imaging import Volume, read_image, read_labels
 from ...job import JobOptions
+from ...morphometry import read_prepared
 from ...results import Output
 from ..context import StageContext
 from ..files import read_json
@@ -75,7 +76,7 @@ class Findings:
         if context.has("image"):
             self.image = read_image(context.path("image", "image.nrrd"))
         if context.has("surfaces"):
-            prepared = handover.load_prepared(context.folders["surfaces"])
+            prepared = read_prepared(context.folders["surfaces"])
             self.labels, self.subregions = prepared.labels, prepared.subregions
             self.surfaces, self.cartilage_surfaces = prepared.surfaces, prepared.cartilage_surfaces
             self.raw_femur, self.side = prepared.dense_bones.get("femur"), prepared.side

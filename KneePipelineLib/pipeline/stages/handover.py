@@ -1,4 +1,4 @@
-"""Surfaces between two steps: NumPy archives without pickles, written the same for the same content."""
+"""Images and surfaces between two steps: raw NRRD, NumPy archives without pickles; equal content, equal bytes."""
 
 from __future__ import annotations
 
@@ -9,19 +9,37 @@ from pathlib import Path
 
 import numpy as np
 
-from ...imaging import read_labels
-from ...morphometry import AnatomicalFrame, BoneSurface, PreparedKnee
-from ..files import read_json, write_json
+from ...imaging import Volume, write_volume
+from ...imaging.writing import nrrd_header
+from ...morphometry import BoneSurface
 
+_RAW_TYPES = ("uint8", "int16", "uint16", "float32")
 _ARRAYS = tuple(f.name for f in fields(BoneSurface) if f.name != "bone")
 
 
-def save_surfaces(surfaces: Mapping[str, BoneSurface], path: Path, **more: np.ndarray) -> None:
-    """Write bone surfaces, and any further arrays, into one ``.npz``."""
+def save_image(volume: Volume, path: Path) -> None:
+    """Write an image as NRRD without compression: noise hardly shrinks, and compressing a knee takes seconds.
+
+    Floating-point images are kept as float32; everything about place and acquisition as `imaging.write_volume` does.
+    """
+    array = volume.array
+    if array.dtype.kind == "f" and array.dtype != np.float32:
+        volume = volume.with_array(array.astype(np.float32))
+    elif array.dtype.name not in _RAW_TYPES:
+        write_volume(volume, path)
+        return
+    header = nrrd_header(volume).replace(b"\nencoding: gzip\n", b"\nencoding: raw\n")
+    with open(path, "wb") as file:
+        file.write(header)
+        file.write(np.ascontiguousarray(volume.array).data)
+
+
+def save_surfaces(surfaces: Mapping[str, BoneSurface], path: Path) -> None:
+    """Write measured bone surfaces into one ``.npz``."""
     arrays = {f"surface/{bone}/{name}": np.asarray(getattr(surface, name))
               for bone, surface in surfaces.items() for name in _ARRAYS}
     with open(path, "wb") as file:
-        np.savez(file, **arrays, **more)
+        np.savez(file, **arrays)
 
 
 def load_surfaces(path: Path) -> dict[str, BoneSurface]:
@@ -29,44 +47,6 @@ def load_surfaces(path: Path) -> dict[str, BoneSurface]:
     with np.load(path, allow_pickle=False) as archive:
         bones = dict.fromkeys(name.split("/")[1] for name in archive.files if name.startswith("surface/"))
         return {bone: BoneSurface(bone, *(archive[f"surface/{bone}/{name}"] for name in _ARRAYS)) for bone in bones}
-
-
-def save_prepared(prepared: PreparedKnee, path: Path) -> None:
-    """Write what `load_prepared` needs beside ``labels.nrrd`` and ``subregions.nrrd``."""
-    more: dict[str, np.ndarray] = {}
-    for bone, (points, triangles) in prepared.dense_bones.items():
-        more[f"dense/{bone}/points"], more[f"dense/{bone}/triangles"] = points, triangles
-    for (bone, index), (points, triangles) in prepared.cartilage_surfaces.items():
-        more[f"cartilage/{bone}/{index}/points"], more[f"cartilage/{bone}/{index}/triangles"] = points, triangles
-    frame = prepared.frame
-    more["frame/origin"], more["frame/axes"] = np.asarray(frame.origin), np.asarray(frame.axes)
-    save_surfaces(prepared.surfaces, path, **more)
-    write_json(path.with_suffix(".json"), {"side": prepared.side, "frame_side": frame.side,
-                                           "warnings": [list(w) for w in prepared.warnings]})
-
-
-def load_prepared(folder: Path) -> PreparedKnee:
-    """The prepared knee that a step left in its folder."""
-    path = folder / "surfaces.npz"
-    about = read_json(path.with_suffix(".json"))
-    with np.load(path, allow_pickle=False) as archive:
-        dense = {bone: (archive[f"dense/{bone}/points"], archive[f"dense/{bone}/triangles"])
-                 for bone in _second_parts(archive.files, "dense")}
-        cartilages = {}
-        for name in archive.files:
-            if name.startswith("cartilage/") and name.endswith("/points"):
-                _, bone, index, _ = name.split("/")
-                cartilages[bone, int(index)] = (archive[name], archive[f"cartilage/{bone}/{index}/triangles"])
-        frame = AnatomicalFrame(archive["frame/origin"], archive["frame/axes"], about["frame_side"])
-    return PreparedKnee(
-        side=about["side"], labels=read_labels(folder / "labels.nrrd"),
-        subregions=read_labels(folder / "subregions.nrrd"), surfaces=load_surfaces(path), dense_bones=dense,
-        cartilage_surfaces=cartilages, warnings=[tuple(w) for w in about["warnings"]], frame=frame,
-    )
-
-
-def _second_parts(names: list[str], first: str) -> dict[str, None]:
-    return dict.fromkeys(name.split("/")[1] for name in names if name.startswith(first + "/"))
 
 
 def finite(values: object) -> object:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ...imaging import dicom_facts, read_echoes, write_volume
+from ...imaging import dicom_facts, read_echoes
 from ..context import StageContext
 from ..files import write_json
+from . import handover
 from .validation import read_input
 
 
@@ -13,7 +14,7 @@ def prepare_image(context: StageContext) -> dict:
     context.progress(0.1, "Reading the image")
     volume = read_input(context)
     context.progress(0.6, "Keeping the image")
-    write_volume(volume, context.out / "image.nrrd")
+    handover.save_image(volume, context.out / "image.nrrd")
     return {"orientation": volume.orientation}
 
 
@@ -26,7 +27,7 @@ def prepare_echoes(context: StageContext) -> dict:
         context.warn(code, message)
     for number, echo in enumerate(echoes, start=1):
         context.progress(number / len(echoes), f"Keeping echo {number} of {len(echoes)}")
-        write_volume(echo, context.out / f"echo_{number}.nrrd")
+        handover.save_image(echo, context.out / f"echo_{number}.nrrd")
     return {"echo_times_ms": [echo.meta.get("echo_time_ms") for echo in echoes]}
 
 
