@@ -43,12 +43,34 @@ def test_the_blocker_of_heavy_imports_blocks(repository: Path) -> None:
 
 
 def test_later_commands_are_absent_not_stubs() -> None:
-    text = build_parser().format_help()
-    assert "batch" not in text
-    assert "compare" not in text
+    commands = re.findall(r"^    (\w+)  ", build_parser().format_help(), re.M)
+    assert commands == ["demo", "test", "setup", "run", "models", "doctor"]
 
 
-@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["run"], ["run", "in"], ["run", "in", "out", "--side", "up"]])
+def test_everything_behind_test_is_for_pytest(repository: Path) -> None:
+    done = run_python(repository, """
+from KneePipelineLib import cli, environment
+environment.inside = lambda extras=(): False
+environment.relaunch = lambda argv, extras=(): print(list(argv), extras) or 7
+print(cli.main(["test", "--slow", "-k", "x"]))
+""")
+    assert done.stdout.splitlines() == ["['test', '--slow', '-k', 'x'] ('test',)", "7"], done.stderr
+
+
+def test_an_unusable_option_is_told_before_anything_is_installed(repository: Path) -> None:
+    done = run_python(repository, """
+import sys
+from KneePipelineLib import cli
+sys.exit(cli.main(["run", "in.nrrd", "out", "--device", "abacus", "--prefix", "../up"]))
+""")
+    assert done.returncode == 2
+    assert "device" in done.stderr
+    assert "prefix" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["run"], ["run", "in"],
+                                       ["run", "in", "out", "--side", "up"]])
 def test_wrong_usage_exits_2(repository: Path, arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", "KneePipelineLib", *arguments], cwd=repository, text=True,
                           capture_output=True, timeout=60)
