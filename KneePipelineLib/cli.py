@@ -108,6 +108,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
 def _in_private_environment(argv: Sequence[str], extras: Sequence[str] = ()) -> int | None:
     """Continue this command in the private environment; None when we are already inside it."""
     if environment.inside(extras):
+        environment.hold_in_use()  # Slicer starts the private Python directly; nobody may remove it meanwhile
         return None
     return environment.relaunch(argv, extras=extras)
 
