@@ -36,6 +36,7 @@ STATES = {"INIT": "input", "RECEIPT": "input", "VALIDATION": "input", "PREPROCES
           "DETECTION": "segmentation", "ANALYSIS": "review", "FUSION": "table", "SCORING": "files",
           "FORMATTING": "files", "COMPLETE": "files"}
 KILLED = -signal.SIGKILL
+STOP_S = 2.0
 
 
 class Skipped(Exception):
@@ -48,6 +49,8 @@ class Bench:
 
     folder: Path
     reference: dict[str, str] = field(default_factory=dict)
+    timed: bool = False
+    """Whether a stop that takes more than two seconds counts; not in tests, where the machine may be busy."""
 
     @property
     def case(self) -> Path:
@@ -190,7 +193,8 @@ def signalled(number: int, fault: str) -> Callable[[Bench, str], list[str]]:
         process.send_signal(number)
         ended = cases.finish(process, options, name)
         problems: list[str] = []
-        must(time.monotonic() - began < 2.5, f"took {time.monotonic() - began:.1f} s to stop", problems)
+        seconds = time.monotonic() - began
+        must(seconds < STOP_S or not bench.timed, f"took {seconds:.1f} s to stop", problems)
         must(ended.record.get("status") == "cancelled", "pipeline.json does not say cancelled", problems)
         return judge(bench, ended, options, 3, "CANCELLED", reused=("review",), problems=problems)
 
@@ -428,7 +432,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only rows whose name holds this")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fault_matrix_") as temporary:
-        bench = Bench(Path(arguments.folder or temporary).resolve())
+        bench = Bench(Path(arguments.folder or temporary).resolve(), timed=True)
         bench.prepare()
         outcomes = []
         for name, (row, fast) in rows().items():
