@@ -96,7 +96,8 @@ UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", ""
 
 SEVERITIES = ("info", "warning", "serious")
 _INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT"}
-_SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "LOW_CONFIDENCE"}
+_SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "LOW_CONFIDENCE",
+            "T2_SEQUENCE_ASSUMED"}
 
 
 def severity_of(code: str) -> str:
