@@ -18,7 +18,7 @@ from . import faults
 from .checkpoints import CheckpointStore
 from .clock import Clock
 from .events import LogFile, Scrubber, sinks_for
-from .execution import StateExecution, Workers
+from .execution import StateExecution
 from .failures import from_exception
 from .files import hash_file, write_json
 from .history import History, history_file
@@ -31,6 +31,7 @@ from .progress import Progress
 from .publish import Publisher, is_whole_nrrd
 from .record import RunRecord, versions
 from .states import WORKING_STATES, State
+from .workers import Workers
 
 RESULTS = "results.json"
 
