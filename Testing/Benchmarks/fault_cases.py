@@ -90,7 +90,7 @@ def start(options: dict, *, fault: str = "", program: str = RUN, row: str = "row
     """Start a run in a process of its own, with a fault armed."""
     out = Path(options["output"])
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KNEEPIPELINE_")}
-    environment |= {"PYTHONPATH": str(REPOSITORY), ROW_VARIABLE: row, "KNEEPIPELINE_HOME": str(out.parent / "home")}
+    environment |= {"PYTHONPATH": str(REPOSITORY), ROW_VARIABLE: _tag(row), "KNEEPIPELINE_HOME": str(out.parent / "home")}
     if fault:
         environment |= {"KNEEPIPELINE_TEST_FAULT": fault,
                         "KNEEPIPELINE_TEST_FAULT_COUNT": str(out.parent / f"{out.name}.count")}
@@ -125,9 +125,14 @@ def run(options: dict, **how: object) -> Ended:
     return finish(start(options, **how), options, row)
 
 
+def _tag(row: str) -> str:
+    """What every process of a row carries; two matrices at once do not see each other's."""
+    return f"{os.getpid()} {row}"
+
+
 def survivors(row: str, within_s: float = 3.0) -> int:
     """Processes of a row that are still there after a moment."""
-    wanted = f"{ROW_VARIABLE}={row}".encode()
+    wanted = f"{ROW_VARIABLE}={_tag(row)}".encode()
     deadline = time.monotonic() + within_s
     while True:
         count = 0
