@@ -90,7 +90,8 @@ def start(options: dict, *, fault: str = "", program: str = RUN, row: str = "row
     """Start a run in a process of its own, with a fault armed."""
     out = Path(options["output"])
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KNEEPIPELINE_")}
-    environment |= {"PYTHONPATH": str(REPOSITORY), ROW_VARIABLE: _tag(row), "KNEEPIPELINE_HOME": str(out.parent / "home")}
+    environment |= {"PYTHONPATH": str(REPOSITORY), ROW_VARIABLE: _tag(row),
+                    "KNEEPIPELINE_HOME": str(out.parent / "home")}
     if fault:
         environment |= {"KNEEPIPELINE_TEST_FAULT": fault,
                         "KNEEPIPELINE_TEST_FAULT_COUNT": str(out.parent / f"{out.name}.count")}
