@@ -5,7 +5,8 @@ from __future__ import annotations
 from .job_state import Job
 from .lanes import Lane
 
-PRELOAD = ("numpy", "SimpleITK")
+PRELOAD = ("KneePipelineLib.pipeline.stages.validation", "KneePipelineLib.imaging.reading")
+"""What a new worker imports while the orchestrator is still taking stock."""
 WORKER_START_S = 0.5
 """What starting one more worker costs; a shorter step rather waits for one that is free."""
 
