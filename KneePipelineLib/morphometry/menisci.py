@@ -43,7 +43,7 @@ def meniscus_measures(
     ):
         if meniscus in knee.boxes:
             table[BY_VALUE[meniscus].name] = {
-                "volume_mm3": np.count_nonzero(knee.mask(meniscus)) * knee.volume.voxel_volume_mm3,
+                "volume_mm3": float(np.count_nonzero(knee.mask(meniscus)) * knee.volume.voxel_volume_mm3),
                 "extrusion_mm": extrusion_mm(
                     knee.points(meniscus), knee.points(cartilage), outwards, frame.axes[1]
                 ),
