@@ -1,0 +1,64 @@
+"""A stand-in for the Slicer application: Slicer's real C++ engine (slicer-core) with our own Qt, Python and windows.
+
+``start()`` gives a process everything that code written for Slicer imports: ``slicer.app``, ``slicer.util``,
+``slicer.modules``, ``slicer.mrmlScene``, ``qt``, ``ctk`` and Slicer's Python modules. The scene, the node classes, the
+readers and writers, the segmentation logic and the command-line-module logic are Slicer's; widgets and application are
+doubles. What this cannot prove: the looks of Slicer's widgets, the DICOM browser, the Segment Editor, installation by
+the extension manager, other platforms.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from typing import Any
+
+
+def available() -> bool:
+    """True where slicer-core and PySide6 are installed, so that the host can start (or Slicer itself is running)."""
+    return all(importlib.util.find_spec(name) is not None for name in ("slicer", "PySide6", "vtkmodules"))
+
+
+def running() -> bool:
+    """True inside Slicer or a started host."""
+    slicer = sys.modules.get("slicer")
+    return slicer is not None and hasattr(slicer, "app")
+
+
+def start(*, testing: bool = True, main_window: bool = False, home: str | None = None) -> Any:
+    """Start the host once a process and return ``slicer.app``; inside Slicer only return it.
+
+    Args:
+        testing: what ``slicer.app.testingEnabled()`` says (message boxes are logged, not shown).
+        main_window: make a (never visible) main window with a module panel.
+        home: folder for settings, caches and temporary files; a new temporary one, removed at exit, by default.
+    """
+    import slicer
+
+    if hasattr(slicer, "app"):
+        return slicer.app
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+    startup_environment = dict(os.environ)
+    home = home or _temporary_home()
+
+    from Testing.host.shim import ctk_widgets, qt_module
+
+    sys.modules["qt"] = qt_module.build()
+    sys.modules["ctk"] = ctk_widgets.build()
+
+    from Testing.host import application, doubles
+
+    doubles.install()
+    return application.start(startup_environment, home=home, testing=testing, main_window=main_window)
+
+
+def _temporary_home() -> str:
+    import atexit
+    import shutil
+
+    folder = tempfile.mkdtemp(prefix="slicer-host-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
