@@ -82,9 +82,10 @@ def clean_labels(labels: Volume, options: CleaningOptions | None = None) -> Clea
         array = array.copy()
     pieces, kept = {}, {}
     order = [*BONES, FIBULA, *(v for v in BY_VALUE if v <= FIBULA and v not in (*BONES, FIBULA))]
+    boxes = _boxes(array)
     for value in order:  # bones first: cartilage is judged by the cleaned bone beneath it
-        box = _box_of(array, value)
-        if box is None:
+        box = boxes.get(value)
+        if box is None or not (array[box] == value).any():  # a bone that was filled may have swallowed it
             continue
         part = array[box]
         mask = part == value
@@ -141,15 +142,11 @@ def _filled(mask: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(mask)
 
 
-def _box_of(array: np.ndarray, value: int) -> tuple[slice, ...] | None:
-    mask = array == value
-    box = []
-    for axis in range(3):
-        hit = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if hit.size == 0:
-            return None
-        box.append(slice(int(hit[0]), int(hit[-1]) + 1))
-    return tuple(box)
+def _boxes(array: np.ndarray) -> dict[int, tuple[slice, ...]]:
+    """The smallest box around each label."""
+    from scipy import ndimage
+
+    return {value: box for value, box in enumerate(ndimage.find_objects(array), 1) if box is not None}
 
 
 def correct_sides(labels: Volume) -> tuple[np.ndarray, list[tuple[str, str]]]:
@@ -167,11 +164,12 @@ def correct_sides(labels: Volume) -> tuple[np.ndarray, list[tuple[str, str]]]:
     from scipy import ndimage
 
     array, moved = labels.array, []
+    found = _boxes(array)
     for pair in SIDED_PAIRS:
-        boxes = [_box_of(array, v) for v in pair]
-        if None in boxes:
+        if not all(v in found for v in pair):
             continue
-        middle, sign = _dividing_line(labels, array, pair)
+        boxes = [found[v] for v in pair]
+        middle, sign = _dividing_line(labels, pair, boxes)
         if sign == 0:
             continue
         result = array
@@ -195,12 +193,10 @@ def correct_sides(labels: Volume) -> tuple[np.ndarray, list[tuple[str, str]]]:
     return array, warnings
 
 
-def _dividing_line(labels: Volume, array: np.ndarray, pair: tuple[int, int]) -> tuple[float, int]:
+def _dividing_line(labels: Volume, pair: tuple[int, int], boxes: list[tuple[slice, ...]]) -> tuple[float, int]:
     """Middle between both structures' medians along LPS x in mm; +1 when medial lies to the patient's left, else -1."""
-    medians = []
-    for value in pair:
-        box = _box_of(array, value)
-        medians.append(float(np.median(_leftward_mm(labels, box, np.nonzero(array[box] == value)))))
+    medians = [float(np.median(_leftward_mm(labels, box, np.nonzero(labels.array[box] == value))))
+               for value, box in zip(pair, boxes, strict=True)]
     distance = medians[0] - medians[1]
     return sum(medians) / 2, 0 if abs(distance) < LEAST_DISTANCE_MM else int(np.sign(distance))
 
@@ -214,9 +210,10 @@ def _leftward_mm(labels: Volume, box: tuple[slice, ...], where: tuple[np.ndarray
 
 def shown_side(labels: Volume) -> str | None:
     """``right`` or ``left`` as the medial and lateral structures lie, or None if neither pair tells."""
+    boxes = _boxes(labels.array)
     for pair in SIDED_PAIRS:
-        if all(_box_of(labels.array, v) is not None for v in pair):
-            _, sign = _dividing_line(labels, labels.array, pair)
+        if all(v in boxes for v in pair):
+            _, sign = _dividing_line(labels, pair, [boxes[v] for v in pair])
             if sign:
                 return "right" if sign > 0 else "left"
     return None

@@ -25,13 +25,14 @@ CHUNK_BYTES = 2 * 1024**2
 
 
 def build_network(plans_manager: object, configuration: object, dataset: dict) -> torch.nn.Module:
-    """The untrained network of a configuration, in evaluation mode on the CPU.
+    """The network of a configuration in evaluation mode, without weights yet (see `load_weights`).
 
     Raises
     ------
     WeightsCorruptError
         If the plans name anything but a known network.
     """
+    import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
@@ -42,7 +43,7 @@ def build_network(plans_manager: object, configuration: object, dataset: dict) -
             n is None or str(n).startswith(LAYER_LIBRARIES) for n in names):
         raise WeightsCorruptError("The model's plans.json names a network of an unknown library; it was not built.",
                                   "Use nnU-Net's own networks (PlainConvUNet, ResidualEncoderUNet).")
-    with quiet():
+    with quiet(), torch.device("meta"):  # no memory and no random numbers: the checkpoint's tensors are put in
         network = get_network_from_plans(
             configuration.network_arch_class_name, arguments, imported,
             determine_num_input_channels(plans_manager, configuration, dataset),
@@ -52,7 +53,7 @@ def build_network(plans_manager: object, configuration: object, dataset: dict) -
 
 
 def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor], fold: str) -> None:
-    """Put a checkpoint's weights into the network.
+    """Make a checkpoint's tensors the network's weights, without copying them.
 
     Raises
     ------
@@ -60,14 +61,14 @@ def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor], fol
         If names or shapes do not fit, as with a trainer that builds a network of its own.
     """
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise WeightsCorruptError(f"The weights of fold {fold} do not fit the network of the model's plans.",
                                   "Weights and plans.json come from different models: get the model again.") from error
 
 
 def speed_up_for_cpu(network: torch.nn.Module) -> torch.nn.Module:
-    """Replace layers in place as described above; state dicts keep their names."""
+    """Replace layers in place as described above; state dicts keep their names. May be called again for new weights."""
     import torch
     from dynamic_network_architectures.building_blocks.simple_conv_blocks import ConvDropoutNormReLU
 

@@ -111,7 +111,7 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
             raise SegmentationError(f"The configuration {folder.configuration} "
                                     + ("needs an earlier stage." if previous is None else "takes no earlier stage."),
                                     "Choose nnunet_cascade for a cascade and nnunet_fullres otherwise.")
-        case = preprocess(array, spacing_mm, plans_manager, configuration, previous)
+    case = preprocess(array, spacing_mm, plans_manager, configuration, previous)
     report = part_of(progress, 0, 1)
     report(0.04, "Image prepared for the network")
     after_preparation = time.perf_counter()
@@ -124,7 +124,8 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
     del network
     release_memory(device)
     after_network = time.perf_counter()
-    with torch.inference_mode(), quiet():
+    case.data = case.previous = None  # only the grid is needed from here on
+    with torch.inference_mode():
         found, margins = logits_to_labels(logits, case, plans_manager, configuration,
                                           part_of(progress, 0.92, 1), cancelled)
     end = time.perf_counter()
@@ -153,7 +154,7 @@ def _logits_of_folds(folder: ResultsFolder, network: torch.nn.Module, case: Prep
         load_weights(network, checkpoint.weights, fold)
         axes = checkpoint.mirror_axes if mirroring else ()
         del checkpoint
-        if device.type == "cpu" and number == 0 and len(window.patch) == 3:
+        if device.type == "cpu" and len(window.patch) == 3:
             network = speed_up_for_cpu(network)
         network.to(device)
         sliding = SlidingWindow(network, replace(window, mirror_axes=axes), device,

@@ -22,8 +22,8 @@ class Preprocessed:
 
     Attributes
     ----------
-    data : (1, z, y, x) float32
-        Axes in the plans' order, spacing that of the configuration.
+    data : (1, z, y, x) float32 or None
+        Axes in the plans' order, spacing that of the configuration; None once it was used.
     previous : (z, y, x) int array or None
         The previous stage's labels on the same grid.
     shape : tuple
@@ -35,7 +35,7 @@ class Preprocessed:
     target_spacing : list of float
     """
 
-    data: np.ndarray
+    data: np.ndarray | None
     previous: np.ndarray | None
     shape: tuple[int, ...]
     box: tuple[slice, ...]

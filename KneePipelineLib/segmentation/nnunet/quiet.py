@@ -10,7 +10,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what nnU-Net prints (citations, missing environment variables, plans formats) away from stdout."""
+    """Keep what nnU-Net prints (missing environment variables, plans formats) away from stdout.
+
+    For imports and short calls only: meanwhile the whole process is silent, other threads too.
+    """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -217,7 +217,11 @@ def _batch_normalization(config: dict, weights: Weights) -> Layer:
 def _prelu(config: dict, weights: Weights) -> Layer:
     import torch
 
-    held = {"alpha": _tensor(weights["alpha"])}
+    alpha = weights["alpha"]
+    if alpha.ndim == 3 and alpha.size == alpha.shape[0]:  # one slope a channel, channels first: torch's own layer
+        held = {"alpha": _tensor(alpha.ravel())}
+        return Layer(lambda x: torch.nn.functional.prelu(x, held["alpha"]), held)
+    held = {"alpha": _tensor(alpha)}
 
     def prelu(x):
         return torch.where(x > 0, x, x * held["alpha"])
