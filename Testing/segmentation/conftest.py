@@ -24,7 +24,7 @@ def fullres(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_nnunet import make_results, plans_json
 
     root = tmp_path_factory.mktemp("fullres")
-    make_results(root, "3d_fullres", plans_json("resenc"), steps=150)
+    make_results(root, "3d_fullres", plans_json("resenc"), steps=120)
     return root
 
 
@@ -36,7 +36,7 @@ def cascade(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cascade")
     for configuration in ("3d_lowres", "3d_cascade_fullres"):
         make_results(root, configuration, plans_json("plain"), folds=("3",), checkpoint="checkpoint_best.pth",
-                     steps=110)
+                     steps=80)
     return root
 
 

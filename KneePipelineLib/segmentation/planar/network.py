@@ -16,7 +16,8 @@ import numpy as np
 
 from ...errors import InvalidFormatError
 from .keras_file import KerasFile, read_keras_file
-from .layers import Layer, Weights, build_layer
+from .layer import Layer, Weights
+from .layers import build_layer
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +115,8 @@ def build_network(file: KerasFile) -> PlanarNetwork:
                                  "A segmentation network of one input and one output is needed.")
     (input_key, shape), output_key = root.inputs[0], root.outputs[0]
     if len(shape) != 4:
-        raise InvalidFormatError(f"The planar network's input has {len(shape)} dimensions instead of 4.", "")
+        raise InvalidFormatError(f"The planar network's input has {len(shape)} dimensions instead of 4.",
+                                 "A network of 2-D images is needed.")
     first = _is_channels_first(file.config, shape)
     _fold_normalizations(steps)
     _plan_forgetting(steps, output_key)
