@@ -20,8 +20,6 @@ class LayoutManager:
 
     def __init__(self, scene: Any, app_logic: Any) -> None:
         self._scene, self._app_logic = scene, app_logic
-        self._layout_logic = slicer.vtkMRMLLayoutLogic()
-        self._layout_logic.SetMRMLScene(scene)
         self._slice_logics = vtk.vtkCollection()
         self._slices = {name: self._make_slice_logic(name) for name in SLICE_VIEWS}
         app_logic.SetSliceLogics(self._slice_logics)
@@ -31,6 +29,8 @@ class LayoutManager:
         self._view_logic.AddViewNode("1")
         self._view_logics.AddItem(self._view_logic)
         app_logic.SetViewLogics(self._view_logics)
+        self._layout_logic = slicer.vtkMRMLLayoutLogic()  # last: it adopts the view nodes that are there
+        self._layout_logic.SetMRMLScene(scene)
         self._widgets: dict[str, Any] = {}
 
     def _make_slice_logic(self, name: str) -> Any:

@@ -24,6 +24,7 @@ MODULE_LOGICS = {
     "Markups": "vtkSlicerMarkupsLogic",
     "Sequences": "vtkSlicerSequencesLogic",
     "ViewControllers": "vtkSlicerViewControllersLogic",
+    "Cameras": "vtkSlicerCamerasModuleLogic",
     "CropVolume": "vtkSlicerCropVolumeLogic",
     "VolumeRendering": "vtkSlicerVolumeRenderingLogic",
 }
@@ -51,9 +52,28 @@ def make_application_logic(scene: Any, home: str) -> Any:
     remote.AddDataIOToScene()
     logic.SetMRMLSceneDataIO(scene, remote, transfer)
     logic.SetMRMLScene(scene)
+    scene.RegisterNodeClass(slicer.vtkMRMLCommandLineModuleNode())  # the one class that no logic registers
+    for class_name in ("vtkMRMLInteractionNode", "vtkMRMLCrosshairNode"):  # views ask for them
+        if scene.GetFirstNodeByClass(class_name) is None:
+            node = scene.CreateNodeByClass(class_name)
+            node.UnRegister(None)
+            node.SetSingletonTag("default" if class_name == "vtkMRMLCrosshairNode" else "Singleton")
+            scene.AddNode(node)
     logic.CreateProcessingThread()
     _kept.extend([remote, transfer])
     return logic
+
+
+def _write_colours(share: str) -> None:
+    """The colour file that label volumes and segmentations start with: as many well-spread colours as labels."""
+    import colorsys
+
+    lines = ["# Color table file GenericColors", "0 background 0 0 0 0"]
+    for label in range(1, 257):
+        rgb = colorsys.hsv_to_rgb(label * 0.618 % 1, 0.45 + 0.4 * (label % 3) / 2, 0.95 - 0.2 * (label % 2))
+        lines.append(f"{label} tissue_{label} {' '.join(str(round(255 * part)) for part in rgb)} 255")
+    with open(os.path.join(share, "ColorFiles", "GenericColors.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
 
 
 def make_module_logics(manager: Any) -> None:
@@ -61,6 +81,7 @@ def make_module_logics(manager: Any) -> None:
     from Testing.host import terminology
 
     app_logic = slicer.app.applicationLogic()
+    _write_colours(os.path.join(app_logic.GetHomeDirectory(), "share"))
     share = terminology.write_share_folder(os.path.join(app_logic.GetHomeDirectory(), "share"))
     for module_name, class_name in MODULE_LOGICS.items():
         cls = getattr(slicer, class_name, None)
