@@ -17,6 +17,9 @@ from .files import hash_file, hash_json, hash_tree
 from .plan import PACKAGE, STAGES, Step
 
 _WEIGHT_OPTIONS = ("models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only")
+_INSTALLED = {"nsm": "shape_647", "nsm_bone_only": "shape_551", "bscore": "bscore_647",
+              "bscore_bone_only": "bscore_551"}
+"""The installed model that stands where an option names no files."""
 _CODE_SUFFIXES = (".py", ".json", ".txt", ".lock")
 
 
@@ -70,6 +73,8 @@ def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS
             for name, path in sorted(getattr(options, option).items()):
                 if path and os.path.exists(path):
                     found[f"{option}.{name}"] = hash_tree(path)
+            if not options.practice and not any(getattr(options, option).values()):
+                found[option] = networks.hash_of_installed(_INSTALLED[option])
     return found
 
 

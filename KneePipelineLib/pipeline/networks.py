@@ -44,10 +44,11 @@ def network_hashes(options: JobOptions) -> dict[str, str]:
         return {name: hash_tree(path) if path.exists() else "missing" for name, path in named.items()}
     model = weights.entry(options.model)
     members = model.needs if model.source.type == "virtual" else (model.name,)
-    return {member: _receipt_hash(member) for member in members}
+    return {member: hash_of_installed(member) for member in members}
 
 
-def _receipt_hash(name: str) -> str:
+def hash_of_installed(name: str) -> str:
+    """One hash for an installed model, from its receipt; "missing" when it is not there."""
     if weights.entry(name).source.type == "package":
         try:
             return hash_tree(weights.location(name))

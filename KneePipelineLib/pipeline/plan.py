@@ -144,9 +144,29 @@ def _no_shape(options: JobOptions, results: Results) -> str:
         return "the shape model is not part of this version"
     if results.get("segmentation", {}).get("confidence") == "low":
         return "the confidence in the segmentation is low"
-    if results.get("review", {}).get("femoral_cartilage") is False and not options.perform_bone_only_nsm:
+    cartilage = results.get("review", {}).get("femoral_cartilage") is not False
+    if not cartilage and not options.perform_bone_only_nsm:
         return "there is no femoral cartilage"
-    return ""
+    return missing_shape_models(options, cartilage)
+
+
+def _no_score(options: JobOptions, results: Results) -> str:
+    # Without a fit, the reason is that of the fit.
+    return missing_scores(options, results["shape"].get("fits")) if "shape" in results else ""
+
+
+def missing_shape_models(options: JobOptions, cartilage: bool) -> str:
+    """Why none of the shape models asked for can be fitted, or ""."""
+    from ..shape import reason_to_skip
+
+    return reason_to_skip(options, cartilage=cartilage)
+
+
+def missing_scores(options: JobOptions, fits: list[str] | None) -> str:
+    """Why none of the fits that were made can be scored, or ""."""
+    from ..shape import reason_not_to_score
+
+    return reason_not_to_score(options, fits)
 
 
 _LABEL_OPTIONS = ("label_scheme", "side")
@@ -185,14 +205,15 @@ STEPS: tuple[Step, ...] = (
          reads=("surfaces", "review"), writes=("shape.json",),
          options=("perform_bone_only_nsm", "perform_bone_and_cart_nsm", "clip_femur_top", "nsm", "nsm_bone_only",
                   "seed"),
-         rooms=("shape",), weight=30.0, degrades_to="everything but the shape model and its score",
+         rooms=("imaging", "morphometry", "shape"), weight=10.0,
+         degrades_to="everything but the shape model and its score",
          failure_code="NSM_FAILED", uses_device=True, applies=_no_shape),
     Step("table", State.FUSION, "Joining the results", "fusion:join",
          reads=("thickness?", "t2?"), writes=("table.json",), rooms=("imaging", "relaxometry", "results"), weight=0.1,
          degrades_to="each branch's own results"),
     Step("score", State.SCORING, "Scoring the shape", "scoring:score",
          reads=("shape",), writes=("bscore.json",), options=("bscore", "bscore_bone_only"), rooms=("shape",),
-         weight=0.1, degrades_to="everything but the score"),
+         weight=0.1, degrades_to="everything but the score", applies=_no_score),
     Step("files", State.FORMATTING, "Writing the results", "formatting:write_files",
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),

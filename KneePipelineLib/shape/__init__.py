@@ -33,9 +33,11 @@ _HOMES = {
     "bscore": "scoring",
     "chosen_bscore": "scoring",
     "KINDS": "models",
+    "Kind": "models",
     "ModelFiles": "models",
     "model_files": "models",
     "reason_to_skip": "models",
+    "why_not": "models",
     "reason_not_to_score": "models",
     "wanted_kinds": "models",
 }

@@ -32,14 +32,26 @@ METHODS = ("fast", "published")
 
 @dataclass(frozen=True)
 class Stage:
-    """Part of the fast fit: so many samples, rounding of |r| below ``rounding`` (model units), at most so many steps."""
+    """Part of the fast fit.
+
+    Attributes
+    ----------
+    samples : int
+    rounding : float
+        |r| is rounded off below this, model units.
+    steps : int
+        At most so many.
+    tolerance : float
+        Part of the loss by which a step must lower it; the third in a row that does not ends the stage.
+    """
 
     samples: int
     rounding: float
     steps: int
+    tolerance: float = 1e-3
 
 
-STAGES = (Stage(1_500, 4e-3, 40), Stage(5_000, 1e-3, 40), Stage(20_000, 3e-4, 40))
+STAGES = (Stage(1_500, 4e-3, 40), Stage(5_000, 1e-3, 40), Stage(20_000, 3e-4, 60, 3e-4))
 
 
 @dataclass(frozen=True)
@@ -177,7 +189,7 @@ def _published(objective: Objective, options: FitOptions, start: torch.Tensor, g
     first, second = torch.zeros_like(latent), torch.zeros_like(latent)
     every = max(1, options.iterations // max(1, options.rate_updates))
     best, since, step = float("inf"), 0, 0
-    for step in range(1, options.iterations + 1):  # noqa: B007 (its last value is reported)
+    for step in range(1, options.iterations + 1):
         sampling, given = objective.subset(objective.drawn(options.samples, generator))
         latent.requires_grad_(True)
         loss = objective.residuals(latent, sampling, given).abs().mean(0).sum() + _penalty(latent, options)
@@ -209,7 +221,7 @@ def _fast(objective: Objective, options: FitOptions, start: torch.Tensor, genera
         def after(step: int, now: torch.Tensor, stage: Stage = stage, done: int = done) -> None:
             told((done + step * stage.samples) / total, now)
 
-        found = minimise(value_and_gradient, latent, steps=stage.steps, after=after)
+        found = minimise(value_and_gradient, latent, steps=stage.steps, tolerance=stage.tolerance, after=after)
         latent, steps, evaluations = found.point, steps + found.steps, evaluations + found.evaluations
         done += stage.steps * stage.samples
         loss = objective.full_loss(latent)

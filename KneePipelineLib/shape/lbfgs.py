@@ -50,7 +50,7 @@ def minimise(value_and_gradient: Callable, start: torch.Tensor, *, steps: int, f
     value, gradient = value_and_gradient(point)
     evaluations, small, step = 1, 0, 0
     pairs: list[tuple] = []
-    for step in range(1, steps + 1):  # noqa: B007 (its last value is returned)
+    for step in range(1, steps + 1):
         direction = _direction(gradient, pairs)
         slope = float(direction @ gradient)
         if not slope < 0:

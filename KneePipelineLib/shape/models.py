@@ -7,13 +7,12 @@ understood in place of ``path_model_folder``.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import MissingFileError, WeightsCorruptError
-from ..weights import entry, location, state
+from ..errors import MissingFileError
+from ..weights import catalogue, entry, location, state
 
 if TYPE_CHECKING:
     from ..job import JobOptions
@@ -95,8 +94,6 @@ def model_files(kind: Kind, options: JobOptions) -> ModelFiles:
 
 def catalogue_name(folder: Path, kind: str) -> str:
     """The catalogue's name of the model whose published folder is called like this one, else ""."""
-    from ..weights import catalogue
-
     return next((m.name for m in catalogue().values() if m.kind == kind and folder.name in (m.folder, m.name)), "")
 
 
@@ -116,9 +113,10 @@ def why_not(kind: Kind, options: JobOptions, *, cartilage: bool = True) -> str:
             f"{kind.model}")
 
 
-def reason_not_to_score(options: JobOptions) -> str:
-    """Why no BScore can be computed for any fit, in words; "" when at least one can be tried."""
-    reasons = [_why_no_score(kind, options) for kind in wanted_kinds(options)]
+def reason_not_to_score(options: JobOptions, fits: list[str] | None = None) -> str:
+    """Why no BScore can be computed for any of the fits (None: all that were asked for); "" when one can be tried."""
+    kinds = [kind for kind in wanted_kinds(options) if fits is None or kind.name in fits]
+    reasons = [_why_no_score(kind, options) for kind in kinds]
     return "; ".join(reasons) if reasons and all(reasons) else ""
 
 
@@ -126,7 +124,9 @@ def _why_no_score(kind: Kind, options: JobOptions) -> str:
     if getattr(options, kind.score_option):
         return ""
     files = getattr(options, kind.option)
-    folder = given_folder(files) or (Path(files["path_model_config"]).parent if files.get("path_model_config") else None)
+    folder = given_folder(files)
+    if folder is None and files.get("path_model_config"):
+        folder = Path(files["path_model_config"]).parent
     name = kind.model if folder is None else catalogue_name(folder, "shape")
     return no_score_for(name, kind)
 
@@ -140,12 +140,3 @@ def no_score_for(model: str, kind: Kind) -> str:
         return ""
     return (f"the BScore of the shape model ({kind.title}) is not installed; run: python3 -m KneePipelineLib models "
             f"import {pair} PATH")
-
-
-def fingerprint(name: str) -> str:
-    """What tells one installed version of a catalogue model from another: its receipt's checksums; "" when absent."""
-    try:
-        receipt = json.loads((location(name).resolve() / "receipt.json").read_text(encoding="utf-8"))
-        return ",".join(sorted(str(file["sha256"]) for file in receipt["files"]))
-    except (MissingFileError, WeightsCorruptError, OSError, ValueError, KeyError, TypeError):
-        return ""

@@ -86,7 +86,7 @@ def distance_fields(decoder: Decoder, latent: torch.Tensor, cells: int) -> np.nd
 
 
 def _near_cells(fields: np.ndarray, width: float) -> np.ndarray:
-    """Cells (n, n, n) that a surface may cross: a corner nearer than half a diagonal allows, or corners of both signs."""
+    """Cells (n, n, n) that a surface may cross: a corner is near enough to one, or corners have both signs."""
     nearest = np.abs(fields).min(axis=0)
     for axis in range(3):
         low, high = (np.take(nearest, range(*bounds), axis) for bounds in

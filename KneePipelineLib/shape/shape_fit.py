@@ -59,8 +59,9 @@ class ShapeFit:
             record[f"assd_{name}_mm"] = round(found.assd, 4)
             record[f"hausdorff95_{name}_mm"] = round(found.hausdorff95, 4)
         return record | {
-            "mirrored": femur.mirrored, "mirror_x_mm": femur.mirror_x_mm, "loss": fit.loss, "method": self.options.method,
-            "seed": self.options.seed, "steps": fit.steps, "evaluations": fit.evaluations,
+            "mirrored": femur.mirrored, "mirror_x_mm": femur.mirror_x_mm, "loss": fit.loss,
+            "method": self.options.method, "seed": self.options.seed, "steps": fit.steps,
+            "evaluations": fit.evaluations,
         }
 
 

@@ -313,6 +313,8 @@ class TestTheProductsOwnPlan:
         from KneePipelineLib.pipeline import plan
 
         monkeypatch.setattr(plan, "has_room", lambda name: True)
+        monkeypatch.setattr(plan, "missing_shape_models", lambda options, cartilage: "")
+        monkeypatch.setattr(plan, "missing_scores", lambda options, fits: "")
         toy_run.plan = real_plan_with_toy_bodies()
 
     def outcomes(self, toy_run: ToyRun) -> str:

@@ -54,25 +54,25 @@ def mirrored(mesh: tuple) -> tuple:
     return mesh[0] * np.array([-1, 1, 1], np.float32), np.ascontiguousarray(mesh[1][:, ::-1])
 
 
-def train_bodies(folder: Path, surfaces: int, *, steps: int = 500) -> Path:
+def train_bodies(folder: Path, surfaces: int, *, steps: int = 400) -> Path:
     """A checkpoint of `body_surfaces`; one latent number at least for each of the three radii."""
     from digital_femurs import train, training_points
     from published_network import configuration
 
     from KneePipelineLib.shape import prepare_femur
 
-    mean = body_surfaces((0, 0, 0))[0][0]
+    mean = body_surfaces((0, 0, 0), 2.4)[0][0]
     points, distances = [], []
     rng = np.random.default_rng(5)
-    for seed, shape in enumerate(rng.uniform(-1, 1, (14, 3))):
-        bone, cartilage = body_surfaces(shape, 1.8)
+    for seed, shape in enumerate(rng.uniform(-1, 1, (12, 3))):
+        bone, cartilage = body_surfaces(shape, 2.4)
         prepared = prepare_femur(bone, cartilage if surfaces == 2 else None, "right", mean, clip=False)
-        found = training_points(prepared, seed, 6_000)
+        found = training_points(prepared, seed, 4_000)
         points.append(found[0])
         distances.append(found[1])
     config = configuration(latent_size=8, conv_hidden_dims=[16] * 3, sdf_latent_size=12, sdf_hidden_dims=[32, 32],
                            objects_per_decoder=surfaces)
-    network = train(np.stack(points), np.stack(distances), config, steps=steps, points_a_step=600, femurs_a_step=7)
+    network = train(np.stack(points), np.stack(distances), config, steps=steps, points_a_step=500, femurs_a_step=6)
     return network.save(folder)
 
 
@@ -85,4 +85,4 @@ def bodies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bodies_bone_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model of the bone alone."""
-    return train_bodies(tmp_path_factory.mktemp("shape") / "bodies_bone_only", 1, steps=350)
+    return train_bodies(tmp_path_factory.mktemp("shape") / "bodies_bone_only", 1, steps=250)

@@ -85,28 +85,25 @@ def train(points: np.ndarray, distances: np.ndarray, config: dict, *, steps: int
         From `published_network.configuration`.
     """
     import torch
-    from published_network import Network
+    from published_network import Adam, Network
 
     torch.manual_seed(seed)
     network = Network(config)
     latents = torch.nn.Parameter(0.01 * torch.randn(len(points), config["latent_size"]))
     all_points, all_distances = torch.as_tensor(points), torch.as_tensor(distances).clamp(-clamp, clamp)
-    adam = torch.optim.Adam([{"params": network.parameters()}, {"params": [latents]}], lr=rate)
+    adam = Adam([*network.parameters(), latents])
     generator = torch.Generator().manual_seed(seed)
     femurs_a_step = min(femurs_a_step, len(points))
     began = time.perf_counter()
     for step in range(steps):
-        for group in adam.param_groups:
-            group["lr"] = rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps))) * min(1, (step + 1) / 50)
+        now = rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / steps))) * min(1, (step + 1) / 50)
         who = torch.randperm(len(points), generator=generator)[:femurs_a_step]
         where = torch.randint(points.shape[1], (femurs_a_step, points_a_step), generator=generator)
         chosen = all_points[who[:, None], where]
         given = all_distances[who[:, None], where]
         predicted = network(latents[who], chosen).clamp(-clamp, clamp)
         loss = (predicted - given).abs().mean((0, 1)).sum() + 1e-4 * latents[who].square().sum(1).mean()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        adam.step(loss, now)
         if told and (step % 200 == 0 or step == steps - 1):
             told(f"step {step}: loss {float(loss.detach()):.5f}, {time.perf_counter() - began:.0f} s")
     network.eval()

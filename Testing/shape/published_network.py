@@ -6,6 +6,7 @@ What the tests and benchmarks train, save and compare with. Every tensor is name
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -66,7 +67,7 @@ class DistanceNetwork(nn.Module):
         super().__init__()
         widths = [config["sdf_latent_size"] + 3, *config["sdf_hidden_dims"], config["objects_per_decoder"]]
         self.layers = nn.ModuleList()
-        for inside, outside in zip(widths, widths[1:], strict=False):
+        for inside, outside in pairwise(widths):
             layer = nn.Linear(inside, outside)
             self.layers.append(_weight_normalised(layer) if config["weight_norm"] else layer)
         self.sine = config["activation"] == "sin"
@@ -120,6 +121,28 @@ def random_network(seed: int = 0, **changes: object) -> Network:
             elif tensor.ndim in (1, 3) and tensor.is_floating_point() and "weight_g" not in name:
                 tensor.add_(0.05 * torch.randn_like(tensor))
     return network
+
+
+class Adam:
+    """Adam (Kingma and Ba, ICLR 2015); torch's own first imports its compiler, which takes
+    longer than training a small network."""
+
+    def __init__(self, tensors: list[torch.Tensor]) -> None:
+        self.tensors, self.count = tensors, 0
+        self.first = [torch.zeros_like(t) for t in tensors]
+        self.second = [torch.zeros_like(t) for t in tensors]
+
+    @torch.no_grad()
+    def step(self, loss: torch.Tensor, rate: float) -> None:
+        """One step down the gradient of a loss."""
+        with torch.enable_grad():
+            gradients = torch.autograd.grad(loss, self.tensors)
+        self.count += 1
+        for tensor, gradient, first, second in zip(self.tensors, gradients, self.first, self.second, strict=True):
+            first.mul_(0.9).add_(gradient, alpha=0.1)
+            second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            spread = (second / (1 - 0.999**self.count)).sqrt_().add_(1e-8)
+            tensor.addcdiv_(first, spread, value=-rate / (1 - 0.9**self.count))
 
 
 def _weight_normalised(layer: nn.Linear) -> nn.Module:

@@ -13,7 +13,7 @@ from ...morphometry import read_prepared
 from ...results import Output
 from ..context import StageContext
 from ..files import read_json
-from . import handover
+from . import handover, shape
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -22,6 +22,8 @@ def write_files(context: StageContext) -> dict:
     """Write all files of the design's section 8 for which there is something to write."""
     found = Findings(context)
     outputs = write_measured(context, found)
+    if context.has("shape"):
+        outputs += shape.write_files(context, context.out)
     write_record(context, found, outputs)
     pack(context)
     return {"files": len(outputs)}

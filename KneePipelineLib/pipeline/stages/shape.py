@@ -1,0 +1,128 @@
+"""ANALYSIS of the femur's shape: the fits that were asked for, and the files they become.
+
+One fit may fail, or its model may be missing, and the other is still made; what was not made is said.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ... import results
+from ...errors import CancelledError, GpuMemoryError, KneePipelineError, MemoryCriticalError, MissingFileError
+from ...imaging.labels import BY_NAME
+from ...morphometry import read_prepared
+from ...results import Output
+from ...shape import FitOptions, ShapeFit, fit_femur, load_model, model_files, wanted_kinds, why_not
+from ..context import StageContext
+from ..files import read_json, write_json
+
+NAMES = ("femur", "fem_cart")
+"""Structures of a model's surfaces, in their order."""
+ORIGINAL_FILES = {"femur": "femur_mesh_NSM_orig.vtk", "fem_cart": "fem_cart_mesh_NSM_orig.vtk"}
+PREFIXES = {"bone_and_cart": "NSM_recon_", "bone_only": "NSM_bone_only_recon_"}
+FAR_MM = 1.0
+"""Average distance of the reconstructed from the original bone above which the model hardly describes this femur."""
+
+
+def fit(context: StageContext) -> dict:
+    """Leave every fit's numbers (``shape.json``) and meshes (``shapes.npz``).
+
+    Returns
+    -------
+    dict
+        ``fits``: the kinds that were made.
+
+    Raises
+    ------
+    KneePipelineError
+        If none could be made.
+    """
+    prepared = read_prepared(context.folders["surfaces"])
+    bone, cartilage = prepared.dense_bones["femur"], prepared.cartilage_surfaces.get(("femur", 0))
+    kinds = wanted_kinds(context.options)
+    fits: dict[str, dict] = {}
+    meshes: dict[str, np.ndarray] = {}
+    failures: list[KneePipelineError] = []
+    for number, kind in enumerate(kinds):
+        def progress(fraction: float, message: str, number: int = number) -> None:
+            context.progress(0.97 * (number + fraction) / len(kinds), message)
+
+        try:
+            reason = why_not(kind, context.options, cartilage=cartilage is not None)
+            if reason:
+                raise MissingFileError(f"Not fitted: {reason}.")
+            found, about = _fitted(context, kind, (bone, cartilage, prepared.side), progress)
+        except (CancelledError, GpuMemoryError, MemoryCriticalError):
+            raise  # not the model's fault; what to do about it is decided elsewhere
+        except KneePipelineError as error:
+            failures.append(error)
+            if len(kinds) > 1:
+                context.warn("NSM_NOT_FITTED", f"{error.message} {error.hint}".strip())
+            continue
+        fits[kind.name] = {**found.to_dict(), **about}
+        _keep(meshes, kind.name, found)
+        if found.distances[0].assd > FAR_MM:
+            context.warn("NSM_FAR_FROM_FEMUR", f"The reconstructed femur ({kind.title}) lies "
+                         f"{found.distances[0].assd:.1f} mm from the original on average; its shape values and score "
+                         "stand for little.")
+    if not fits:
+        raise failures[-1]
+    write_json(context.out / "shape.json", {"fits": fits})
+    with open(context.out / "shapes.npz", "wb") as file:
+        np.savez(file, **meshes)
+    return {"fits": list(fits)}
+
+
+def _fitted(context: StageContext, kind: object, femur: tuple, progress: object) -> tuple[ShapeFit, dict]:
+    from ...segmentation.device import choose_device
+
+    options = context.options
+    files = model_files(kind, options)
+    model = load_model(files.config, files.state)
+    device = choose_device("cpu" if context.force_cpu else options.device)[0]
+    context.use_device(str(device))
+    tuning = FitOptions.from_config(model.config, seed=options.seed)
+    bone, cartilage, side = femur
+    found = fit_femur(model, bone, cartilage, side, options=tuning, clip=options.clip_femur_top, device=device,
+                      progress=progress)
+    return found, {"model": files.name or "own"}
+
+
+def _keep(meshes: dict[str, np.ndarray], kind: str, found: ShapeFit) -> None:
+    for which, surfaces in (("original", found.femur.original), ("recon", found.reconstruction)):
+        for name, (points, triangles) in zip(NAMES, surfaces, strict=False):
+            meshes[f"{kind}/{which}/{name}/points"] = points
+            meshes[f"{kind}/{which}/{name}/triangles"] = triangles
+
+
+def write_files(context: StageContext, out: Path) -> list[Output]:
+    """Write the files of every fit, with its score where there is one; returns their listing."""
+    outputs: list[Output] = []
+    fits = read_json(context.path("shape", "shape.json"))["fits"]
+    scored = read_json(context.path("score", "bscore.json")) if context.has("score") else {}
+    with np.load(context.path("shape", "shapes.npz"), allow_pickle=False) as archive:
+        for kind, parameters in fits.items():
+            for name in NAMES:
+                for which, file, title in _files_of(kind, name):
+                    key = f"{kind}/{which}/{name}"
+                    if f"{key}/points" in archive.files and file not in {output.path for output in outputs}:
+                        results.write_vtk(out / file, archive[f"{key}/points"], archive[f"{key}/triangles"])
+                        outputs.append(Output("shape_surface", file, "model", title, structure=name,
+                                              color=BY_NAME[name].color, units="mm"))
+            name = f"{PREFIXES[kind]}params.json"
+            write_json(out / name, {**parameters, "Bscore": scored.get(kind)})
+            outputs.append(Output("shape_record", name, "record", "Shape model fit"))
+    if scored:
+        write_json(out / "bscore_results.json", scored)
+        outputs.append(Output("score_record", "bscore_results.json", "record", "BScore"))
+    return outputs
+
+
+def _files_of(kind: str, name: str) -> list[tuple[str, str, str]]:
+    """(original or reconstruction, file name, title) of a structure of a fit."""
+    title = BY_NAME[name].title
+    more = ", bone only" if kind == "bone_only" else ""
+    return [("original", ORIGINAL_FILES[name], f"{title} as fitted"),
+            ("recon", f"{PREFIXES[kind]}{name}_mesh.vtk", f"{title} reconstructed{more}")]
