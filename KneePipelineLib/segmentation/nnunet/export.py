@@ -111,14 +111,27 @@ class _Margins:
         import torch
 
         flat = slab.reshape(len(slab), -1)
-        labels = flat.argmax(0)
+        labels = first_maximum(flat)
         inside = torch.nonzero(labels)[:, 0]  # the background's margin is of no interest, and it is most of the image
-        if len(inside):
-            best = flat[:, inside].softmax(0).topk(min(2, len(flat)), dim=0).values
-            found = labels[inside].numpy()
-            self.sums += np.bincount(found, (best[0] - best[-1]).numpy(), len(self.sums))
-            self.counts += np.bincount(found, minlength=len(self.counts))
-        return labels.to(torch.uint8).reshape(slab.shape[1:]).numpy()
+        if len(inside) and len(flat) > 1:
+            found = labels[inside].long()[None]
+            probabilities = flat[:, inside].softmax(0)
+            margin = probabilities.gather(0, found)[0] - probabilities.scatter(0, found, 0.0).amax(0)
+            self.sums += np.bincount(found[0].numpy(), margin.numpy(), len(self.sums))
+            self.counts += np.bincount(found[0].numpy(), minlength=len(self.counts))
+        return labels.reshape(slab.shape[1:]).numpy()
 
     def means(self) -> dict[int, float]:
         return {int(v): float(self.sums[v] / self.counts[v]) for v in np.flatnonzero(self.counts)}
+
+
+def first_maximum(scores: torch.Tensor) -> torch.Tensor:
+    """Arg-max over the first axis as uint8, the first of equals; several times sooner than ``argmax(0)``."""
+    import torch
+
+    best = scores[0].clone()
+    labels = torch.zeros(scores.shape[1:], dtype=torch.uint8)
+    for number in range(1, len(scores)):
+        labels.masked_fill_(scores[number] > best, number)
+        torch.maximum(best, scores[number], out=best)
+    return labels
