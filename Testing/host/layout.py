@@ -31,6 +31,7 @@ class LayoutManager:
         app_logic.SetViewLogics(self._view_logics)
         self._layout_logic = slicer.vtkMRMLLayoutLogic()  # last: it adopts the view nodes that are there
         self._layout_logic.SetMRMLScene(scene)
+        self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)  # re-orients the slices after a scene's close
         self._widgets: dict[str, Any] = {}
 
     def _make_slice_logic(self, name: str) -> Any:
@@ -75,7 +76,8 @@ class LayoutManager:
 
         if index != 0:
             return None
-        return self._widget("3D", lambda: ThreeDWidget(self._view_logic.GetViewNode(), self._app_logic))
+        node = self._scene.GetSingletonNode("1", "vtkMRMLViewNode")
+        return self._widget("3D", lambda: ThreeDWidget(node, self._app_logic))
 
     def activeThreeDRenderer(self) -> Any:
         return self.threeDWidget(0).threeDView().renderer()

@@ -73,7 +73,8 @@ class CommandLineModules(unittest.TestCase):
     def test_a_description_that_slicer_refuses_is_refused(self):
         from Testing.host import cli_bridge
 
-        for text in ("<executable></executable>", "<?xml version='1.0'?><executable><parameters><integer></executable>"):
+        broken = "<?xml version='1.0'?><executable><parameters><integer></executable>"
+        for text in ("<executable></executable>", broken):
             with self.subTest(text), self.assertRaises(RuntimeError):
                 self._make(cli_bridge, text)
 

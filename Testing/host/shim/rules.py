@@ -24,6 +24,7 @@ _properties_of: dict[type, dict[str, QtCore.QMetaProperty]] = {}
 _overridden_in: dict[type, frozenset[str]] = {}
 _python_written: dict[type, bool] = {}
 _installed = False
+loading_form = False  # PySide6's loader of forms writes the children as attributes of the root: not wanted
 
 _SIGNAL_METHODS = {"connect": signals.connect, "disconnect": signals.disconnect}
 _COMPARABLE = {bool: (bool, int), int: (int, bool), float: (float, int), str: (str,)}
@@ -124,6 +125,8 @@ def _set(self: QtCore.QObject, name: str, value: Any) -> None:
         _read_attribute(self, "setObjectName")(value)
     elif not _is_strict(cls) or name.startswith("_"):
         _write_attribute(self, name, value)
+    elif loading_form:
+        return
     elif isinstance(value, QtCore.SignalInstance):
         self.__dict__[name] = value  # PySide6 itself keeps signals this way
     elif name.encode() in [bytes(n.data()) for n in _dynamic_names(self)]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
+from Testing.host.shim import rules
 from Testing.host.shim.signals import _find_signal
 
 
@@ -50,17 +51,45 @@ class UiLoader(QtCore.QObject):
         connections = root.find("connections")
         if connections is not None:
             root.remove(connections)
+        flags = _take_flags(root)
         buffer = QtCore.QBuffer()
         buffer.setData(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
         buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
         loader = _Loader()
-        widget = loader.load(buffer, parent)
+        rules.loading_form = True
+        try:
+            widget = loader.load(buffer, parent)
+        finally:
+            rules.loading_form = False
         if loader._unknown:
             raise ValueError(f"the form uses widgets that the host does not know: {', '.join(sorted(loader._unknown))}")
         widget._loader = loader  # keeps the Python side of the custom widgets alive
+        for name, attribute, value in flags:
+            setattr(_named(widget, name), attribute, value)
         for connection in [] if connections is None else connections.findall("connection"):
             _make_connection(widget, {part.tag: part.text or "" for part in connection})
         return widget
+
+
+def _take_flags(root: ElementTree.Element) -> list[tuple[str, str, int]]:
+    """Cut out properties such as ``<set>ctkPathLineEdit::Dirs|ctkPathLineEdit::Readable</set>`` of Slicer's widgets.
+
+    Qt's loader knows no enums of classes written in Python. Returned as (widget, property, number).
+    """
+    taken = []
+    custom = _custom_classes()
+    for element in root.iter("widget"):
+        cls = custom.get(element.get("class", ""))
+        for item in element.findall("property") if cls is not None else []:
+            value = item.find("set") if item.find("set") is not None else item.find("enum")
+            names = [part.rsplit("::", 1)[-1] for part in (value.text or "").split("|")] if value is not None else []
+            if names and all(hasattr(cls, name) and isinstance(getattr(cls, name), int) for name in names):
+                number = 0
+                for name in names:
+                    number |= getattr(cls, name)
+                taken.append((element.get("name", ""), item.get("name", ""), number))
+                element.remove(item)
+    return taken
 
 
 def _make_connection(form: QtWidgets.QWidget, parts: dict[str, str]) -> None:
