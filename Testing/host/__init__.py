@@ -39,9 +39,10 @@ def start(*, testing: bool = True, main_window: bool = False, home: str | None =
 
     if hasattr(slicer, "app"):
         return slicer.app
-    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     startup_environment = dict(os.environ)
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if sys.platform == "linux" and "DISPLAY" not in os.environ:
+        os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     home = home or _temporary_home()
 
     from Testing.host.shim import ctk_widgets, qt_module

@@ -176,6 +176,7 @@ def start(startup: dict[str, str], *, home: str, testing: bool, main_window: boo
     from Testing.host import desktop, io_manager, logics, module_manager, subject_hierarchy
     from Testing.host.doubles.dicom_database import DicomDatabase
     from Testing.host.layout import LayoutManager
+    from Testing.host.shim import mrml_widgets
 
     slicer.app = app
     slicer.mrmlScene = slicer.vtkMRMLScene()
@@ -191,6 +192,8 @@ def start(startup: dict[str, str], *, home: str, testing: bool, main_window: boo
     logics.make_module_logics(app._module_manager)
     subject_hierarchy.keep(slicer.mrmlScene)
     app._layout = LayoutManager(slicer.mrmlScene, app._logic)
+    for name, cls in mrml_widgets.CLASSES.items():
+        setattr(slicer, name, cls)
     desktop.install(app)
     if main_window:
         desktop.make_main_window(app)
@@ -205,6 +208,8 @@ def _close_cleanly(app: qSlicerApplication) -> None:
     def leave() -> None:
         with contextlib.suppress(RuntimeError):
             app.aboutToQuit.emit()
+        for node in slicer.util.getNodesByClass("vtkMRMLCommandLineModuleNode"):
+            node.Cancel()  # the exit would wait for it
         app._module_manager.unload_all()
         app._layout.close()
         app._logic.TerminateProcessingThread()

@@ -80,6 +80,25 @@ class QtRules(unittest.TestCase):
             process.waitForFinished(20)
         self.assertEqual(heard, [b"knee\n", 3])
 
+    def test_the_startup_environment_is_the_users(self):
+        environment = slicer.util.startupEnvironment()
+        self.assertIn("PATH", environment)
+        self.assertFalse([name for name in environment if name.startswith("VTK_DEFAULT")])
+
+    def test_settings_are_kept_and_typed_by_the_reader(self):
+        settings = qt.QSettings()
+        settings.setValue("KneePipelineHost/answer", 42)
+        self.addCleanup(settings.remove, "KneePipelineHost")
+        self.assertEqual(slicer.util.settingsValue("KneePipelineHost/answer", 0, converter=int), 42)
+        self.assertEqual(slicer.util.settingsValue("KneePipelineHost/none", "default"), "default")
+
+    def test_messages_are_logged_in_testing_mode(self):
+        if not slicer.app.testingEnabled():
+            self.skipTest("without --testing the boxes wait for a click")
+        with self.assertLogs(level="ERROR") as logged:
+            slicer.util.errorDisplay("the network has no weights")
+        self.assertIn("the network has no weights", logged.output[0])
+
     def test_a_timer_fires_once(self):
         fired = []
         timer = qt.QTimer()

@@ -7,6 +7,17 @@ from pathlib import Path
 from typing import Any
 
 
+def _header_of(path: str) -> Any:
+    """The header of a DICOM file; None for anything else."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return dcmread(path, stop_before_pixels=True)
+    except (InvalidDicomError, OSError):
+        return None
+
+
 class DicomDatabase:
     """Index of the DICOM files of the folders handed in; nothing is copied."""
 
@@ -22,18 +33,12 @@ class DicomDatabase:
 
     def addFolder(self, folder: str | os.PathLike) -> int:
         """Index every DICOM file below a folder; returns how many. (The host's own; Slicer imports by its browser.)"""
-        from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
-
         before = len(self._file_of)
         for path in sorted(Path(folder).rglob("*")):
             if not path.is_file():
                 continue
-            try:
-                header = dcmread(path, stop_before_pixels=True)
-            except (InvalidDicomError, OSError):
-                continue
-            if "SOPInstanceUID" in header:
+            header = _header_of(str(path))
+            if header is not None and "SOPInstanceUID" in header:
                 self._add(str(path), header)
         return len(self._file_of) - before
 
@@ -84,7 +89,7 @@ class DicomDatabase:
 
     def fileValue(self, path: str, tag: str) -> str:
         """A header value as text; `tag` is "0008,103E". "" where the file or the tag is missing."""
-        header = self._headers.get(path)
+        header = self._headers.get(path) or _header_of(path)
         if header is None:
             return ""
         group, element = (int(part, 16) for part in tag.split(","))
@@ -93,6 +98,10 @@ class DicomDatabase:
         value = header[group, element].value
         several = not isinstance(value, str) and hasattr(value, "__iter__")
         return "\\".join(str(v) for v in value) if several else str(value)
+
+    def descriptionForSeries(self, series: str) -> str:
+        files = self._series.get(series, [])
+        return self.fileValue(files[0], "0008,103E") if files else ""
 
     def instanceValue(self, uid: str, tag: str) -> str:
         return self.fileValue(self.fileForInstance(uid), tag)
