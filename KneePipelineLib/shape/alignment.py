@@ -13,16 +13,19 @@ ITERATIONS = 100
 _STILL = 1e-9
 
 
-def similarity_icp(moving: np.ndarray, fixed: np.ndarray, *, landmarks: int = LANDMARKS,
+Mesh = tuple[np.ndarray, np.ndarray]
+
+
+def similarity_icp(moving: np.ndarray, fixed: Mesh, *, landmarks: int = LANDMARKS,
                    iterations: int = ITERATIONS) -> np.ndarray:
-    """The similarity that lays ``moving`` onto ``fixed``.
+    """The similarity that lays ``moving`` onto the surface ``fixed``.
 
     Parameters
     ----------
     moving : (n, 3) array
         Vertices; as many as ``landmarks``, evenly taken from their list, are matched.
-    fixed : (m, 3) array
-        Dense vertices of the surface to lie on; any unit, the scale is found.
+    fixed : (points (m, 3), triangles (k, 3))
+        The dense surface to lie on, in any unit: the scale is found.
     landmarks, iterations : int
         The published fit uses 1,000 and 100; it ends earlier when nothing moves any more.
 
@@ -33,21 +36,46 @@ def similarity_icp(moving: np.ndarray, fixed: np.ndarray, *, landmarks: int = LA
     """
     from scipy.spatial import cKDTree
 
-    moving, fixed = np.asarray(moving, np.float64), np.asarray(fixed, np.float64)
+    moving, (target, normals, reach) = np.asarray(moving, np.float64), _target(fixed)
     step = max(1, -(-len(moving) // landmarks))
     start = moving[::step]
-    transform = _first_guess(moving, fixed)
-    tree = cKDTree(fixed)
+    transform = _first_guess(moving, target)
+    tree = cKDTree(target)
     before = np.inf
     for _ in range(iterations):
         placed = apply(transform, start)
         distance, nearest = tree.query(placed)
-        transform = umeyama(start, fixed[nearest])
+        transform = umeyama(start, _on_surface(placed, target[nearest], normals[nearest], reach))
         error = float(np.mean(distance**2))
         if abs(before - error) <= _STILL * max(error, 1e-12):
             break
         before = error
     return transform
+
+
+def _target(mesh: Mesh) -> tuple[np.ndarray, np.ndarray, float]:
+    """Vertices that triangles use, their unit normals, and the mean length of an edge."""
+    points, triangles = np.asarray(mesh[0], np.float64), np.asarray(mesh[1])
+    corners = points[triangles]
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(points)
+    for corner in range(3):
+        np.add.at(normals, triangles[:, corner], across)
+    length = np.linalg.norm(normals, axis=1)
+    used = length > 0
+    reach = float(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1).mean())
+    return points[used], normals[used] / length[used, None], reach
+
+
+def _on_surface(points: np.ndarray, vertices: np.ndarray, normals: np.ndarray, reach: float) -> np.ndarray:
+    """The surface's points nearest to some points: from the nearest vertex along the tangent plane, an edge at most.
+
+    Vertices alone hold on to each other, and the registration would end too early.
+    """
+    offset = points - vertices
+    offset -= np.einsum("ij,ij->i", offset, normals)[:, None] * normals
+    length = np.linalg.norm(offset, axis=1, keepdims=True)
+    return vertices + offset * np.minimum(1.0, reach / np.maximum(length, 1e-12))
 
 
 def umeyama(source: np.ndarray, target: np.ndarray) -> np.ndarray:

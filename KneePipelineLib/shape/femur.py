@@ -70,7 +70,7 @@ class PreparedFemur:
         return float(1 / np.cbrt(abs(np.linalg.det(self.to_model[:3, :3]))))
 
 
-def prepare_femur(bone: Mesh, cartilage: Mesh | None, side: str, mean_bone: np.ndarray, *,
+def prepare_femur(bone: Mesh, cartilage: Mesh | None, side: str, mean_bone: Mesh, *,
                   clip: bool = True) -> PreparedFemur:
     """Bring a femur into the model's coordinates.
 
@@ -81,8 +81,8 @@ def prepare_femur(bone: Mesh, cartilage: Mesh | None, side: str, mean_bone: np.n
     cartilage : Mesh or None
         Femoral cartilage, LPS mm; None for a bone-only model.
     side : {"right", "left"}
-    mean_bone : (m, 3) array
-        Vertices of the mean bone surface (zero latent decoded).
+    mean_bone : Mesh
+        The mean bone (`mean_surface`: zero latent decoded).
     clip : bool
         Whether to cut the shaft first (`clip_shaft`).
 

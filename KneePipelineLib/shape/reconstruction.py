@@ -55,9 +55,9 @@ def reconstruct(decoder: Decoder, latent: np.ndarray, cells: int = FINE_CELLS) -
     return meshes
 
 
-def mean_surface(decoder: Decoder) -> np.ndarray:
-    """Vertices (n, 3) of the mean bone: the zero latent decoded."""
-    return reconstruct(decoder, np.zeros(decoder.latent_size), MEAN_CELLS)[0][0]
+def mean_surface(decoder: Decoder) -> Mesh:
+    """The mean bone, in the model's coordinates: the zero latent decoded."""
+    return reconstruct(decoder, np.zeros(decoder.latent_size), MEAN_CELLS)[0]
 
 
 def distance_fields(decoder: Decoder, latent: torch.Tensor, cells: int) -> np.ndarray:
@@ -81,7 +81,8 @@ def distance_fields(decoder: Decoder, latent: torch.Tensor, cells: int) -> np.nd
             fields, count = _doubled(fields), 2 * count
             wanted = np.argwhere(_nodes_of(near))
             wanted = wanted[(wanted % 2).any(axis=1)]  # the others are known from the coarser grid
-            fields[:, wanted[:, 0], wanted[:, 1], wanted[:, 2]] = at(wanted, count)
+            if len(wanted):
+                fields[:, wanted[:, 0], wanted[:, 1], wanted[:, 2]] = at(wanted, count)
     return fields
 
 

@@ -56,12 +56,13 @@ def mirrored(mesh: tuple) -> tuple:
 
 def train_bodies(folder: Path, surfaces: int, *, steps: int = 400) -> Path:
     """A checkpoint of `body_surfaces`; one latent number at least for each of the three radii."""
+    import torch
     from digital_femurs import train, training_points
     from published_network import configuration
 
     from KneePipelineLib.shape import prepare_femur
 
-    mean = body_surfaces((0, 0, 0), 2.4)[0][0]
+    mean = body_surfaces((0, 0, 0), 2.4)[0]
     points, distances = [], []
     rng = np.random.default_rng(5)
     for seed, shape in enumerate(rng.uniform(-1, 1, (12, 3))):
@@ -72,7 +73,10 @@ def train_bodies(folder: Path, surfaces: int, *, steps: int = 400) -> Path:
         distances.append(found[1])
     config = configuration(latent_size=8, conv_hidden_dims=[16] * 3, sdf_latent_size=12, sdf_hidden_dims=[32, 32],
                            objects_per_decoder=surfaces)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     network = train(np.stack(points), np.stack(distances), config, steps=steps, points_a_step=500, femurs_a_step=6)
+    torch.set_num_threads(threads)
     return network.save(folder)
 
 

@@ -37,11 +37,10 @@ def femur_surfaces(seed: int, side: str = "right", spacing_mm: float = SPACING_M
     return prepared.dense_bones["femur"], prepared.cartilage_surfaces["femur", 0]
 
 
-def template() -> np.ndarray:
-    """Vertices of the typical digital femur, clipped and normalised: what the training femurs are laid onto."""
+def template() -> tuple:
+    """The typical digital femur, clipped and normalised: what the training femurs are laid onto."""
     bone, cartilage = femur_surfaces(0, variation=0.0)
-    first = prepare_femur(bone, cartilage, "right", bone[0])
-    return first.surfaces[0][0]
+    return prepare_femur(bone, cartilage, "right", bone).surfaces[0]
 
 
 def training_points(prepared: PreparedFemur, seed: int, count: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
