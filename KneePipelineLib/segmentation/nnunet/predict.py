@@ -119,33 +119,43 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
                     [int(v) for v in labels.foreground_labels] if previous is not None else [],
                     options.tile_step, (), options.tile_batch, choose_precision(options.precision, device))
     network = build_network(plans_manager, configuration, folder.dataset)
-    logits, tiles, batch, mirrored = _logits_of_folds(folder, network, case, window, device, options.mirroring,
-                                                      part_of(progress, 0.05, 0.92), cancelled)
+    run = _run_folds(folder, network, case, window, device, options.mirroring, part_of(progress, 0.05, 0.92),
+                     cancelled)
     del network
     release_memory(device)
     after_network = time.perf_counter()
     case.data = case.previous = None  # only the grid is needed from here on
     with torch.inference_mode():
-        found, margins = logits_to_labels(logits, case, plans_manager, configuration,
+        found, margins = logits_to_labels(run.logits, case, plans_manager, configuration,
                                           part_of(progress, 0.92, 1), cancelled)
     end = time.perf_counter()
     facts = {"kind": "nnunet", "configuration": folder.configuration, "folds": folder.folds,
              "checkpoint": folder.checkpoints[0].name, "device": str(device), "precision": window.precision,
-             "patch_size": list(configuration.patch_size), "tiles": tiles, "tile_batch": batch,
-             "mirroring": mirrored, "seconds": round(end - start, 3),
+             "patch_size": list(configuration.patch_size), "tiles": run.tiles, "tile_batch": run.batch,
+             "mirroring": run.mirrored, "seconds": round(end - start, 3),
              "seconds_preparation": round(after_preparation - start, 3),
-             "seconds_network": round(after_network - after_preparation, 3),
-             "seconds_labels": round(end - after_network, 3)}
+             "seconds_loading": round(after_network - after_preparation - run.seconds, 3),
+             "seconds_network": round(run.seconds, 3), "seconds_labels": round(end - after_network, 3)}
     return Prediction(found, margins, facts)
 
 
-def _logits_of_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocessed, window: Window,
-                     device: torch.device, mirroring: bool, progress: Progress, cancelled: Cancelled | None
-                     ) -> tuple[torch.Tensor, int, int, bool]:
-    """Logits averaged over the folds, in half precision as nnU-Net does; tiles run; tiles at once; whether mirrored."""
+@dataclass
+class _Run:
+    """The folds' mean logits, tiles run in all, tiles at once, whether mirrored, seconds within the sliding windows."""
+
+    logits: torch.Tensor | None = None
+    tiles: int = 0
+    batch: int = 1
+    mirrored: bool = False
+    seconds: float = 0.0
+
+
+def _run_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocessed, window: Window,
+               device: torch.device, mirroring: bool, progress: Progress, cancelled: Cancelled | None) -> _Run:
+    """Every fold's weights through the sliding window; averaged in half precision, as nnU-Net does."""
     import torch
 
-    total, tiles, batch, mirrored, count = None, 0, 1, False, len(folder.checkpoints)
+    run, count = _Run(), len(folder.checkpoints)
     for number, (fold, path) in enumerate(zip(folder.folds, folder.checkpoints, strict=True)):
         checkpoint = load_checkpoint(path)
         if checkpoint.configuration not in (None, folder.configuration):
@@ -157,17 +167,19 @@ def _logits_of_folds(folder: ResultsFolder, network: torch.nn.Module, case: Prep
         if device.type == "cpu" and len(window.patch) == 3:
             network = speed_up_for_cpu(network)
         network.to(device)
+        start = time.perf_counter()
         sliding = SlidingWindow(network, replace(window, mirror_axes=axes), device,
                                 part_of(progress, number / count, (number + 1) / count), cancelled)
         with torch.inference_mode():
             logits = sliding.run(case.data, case.previous)
-            total = logits if total is None else total.add_(logits)
-        tiles, batch, mirrored = tiles + sliding.tiles, sliding.batch_used, bool(axes)
+            run.logits = logits if run.logits is None else run.logits.add_(logits)
         del logits
+        run.tiles, run.batch, run.mirrored = run.tiles + sliding.tiles, sliding.batch_used, bool(axes)
+        run.seconds += time.perf_counter() - start
     if count > 1:
         with torch.inference_mode():
-            total /= count
-    return total, tiles, batch, mirrored
+            run.logits /= count
+    return run
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
