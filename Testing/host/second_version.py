@@ -64,5 +64,6 @@ def _folder() -> Path:
 def _find_uv() -> str | None:
     from KneePipelineLib.environment import home
 
-    bootstrap = Path(home()) / "bootstrap" / "bin" / ("uv.exe" if os.name == "nt" else "uv")
-    return shutil.which("uv") or (str(bootstrap) if bootstrap.exists() else None)
+    name = "uv.exe" if os.name == "nt" else "uv"
+    places = (Path(sys.executable).parent / name, Path(home()) / "bootstrap" / "bin" / name)
+    return next((str(place) for place in places if place.exists()), None) or shutil.which("uv")

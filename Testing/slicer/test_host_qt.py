@@ -58,6 +58,8 @@ class QtRules(unittest.TestCase):
         label = qt.QLabel()
         label.frameShape = qt.QFrame.Box
         self.assertEqual(label.frameShape, 1)
+        self.assertEqual(label.frameShape, qt.QFrame.Box)
+        self.assertNotEqual(label.frameShape, qt.QFrame.Panel)
 
     def test_dynamic_properties_are_attributes(self):
         edit = qt.QLineEdit()

@@ -80,10 +80,22 @@ def _properties(obj: QtCore.QObject) -> dict[str, QtCore.QMetaProperty]:
     return found
 
 
+class EnumNumber(int):
+    """The number of an enum value; equal to the enum's value too, which in PythonQt is a number itself."""
+
+    def __eq__(self, other: object) -> bool:
+        return int(self) == (other.value if isinstance(other, enum.Enum) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
+
+
 def _to_python(value: Any) -> Any:
     """A property's value as PythonQt hands it out: enums as int, lists as tuples."""
     if isinstance(value, enum.Enum):
-        return int(value.value)
+        return EnumNumber(value.value)
     return tuple(value) if isinstance(value, list) else value
 
 
