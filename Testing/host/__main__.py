@@ -2,7 +2,8 @@
 
 Takes Slicer's options --python-script, --python-code, --additional-module-paths, --additional-module-path,
 --no-main-window, --no-splash, --testing, --exit-after-startup; the arguments after the script's name are the script's.
-Without an exit asked for by the script it ends after the script, as Slicer does without a main window on --testing.
+As in Slicer the application goes on after the script until ``slicer.util.exit()``; --testing and --exit-after-startup
+end it. Other than in Slicer an exception in the script ends it with status 1.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
         traceback.print_exc()
         return 1
     app.processEvents()
+    ends = options.testing or options.exit_after_startup or not (options.python_script or options.python_code)
+    if app._exit_code is None and not ends:
+        app.exec_()
     return app._exit_code or 0
 
 

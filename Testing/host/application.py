@@ -14,6 +14,8 @@ from PySide6 import QtCore, QtWidgets
 
 from Testing.host.shim.rules import native
 
+_REQUESTS_EVERY_MS = 20
+
 
 @native
 class qSlicerApplication(QtWidgets.QApplication):
@@ -127,10 +129,13 @@ class qSlicerApplication(QtWidgets.QApplication):
     def processEvents(*arguments: Any) -> None:
         """Qt's events and the queues of the application logic, as one turn of Slicer's event loop."""
         QtCore.QCoreApplication.processEvents(*arguments)
-        logic = slicer.app.applicationLogic()
-        logic.ProcessModified()
-        logic.ProcessReadData()
-        logic.ProcessWriteData()
+        slicer.app._process_requests()
+
+    def _process_requests(self) -> None:
+        """What other threads, those of command-line modules above all, have asked the main thread to do."""
+        self._logic.ProcessModified()
+        self._logic.ProcessReadData()
+        self._logic.ProcessWriteData()
 
     def exit(self, status: int = 0) -> None:
         """Asks to leave; the launcher reads the status, an event loop that runs is ended."""
@@ -197,6 +202,9 @@ def start(startup: dict[str, str], *, home: str, testing: bool, main_window: boo
     desktop.install(app)
     if main_window:
         desktop.make_main_window(app)
+    app._requests = QtCore.QTimer()
+    app._requests.connect("timeout()", app._process_requests)
+    app._requests.start(_REQUESTS_EVERY_MS)
     _close_cleanly(app)
     return app
 
@@ -210,6 +218,7 @@ def _close_cleanly(app: qSlicerApplication) -> None:
             app.aboutToQuit.emit()
         for node in slicer.util.getNodesByClass("vtkMRMLCommandLineModuleNode"):
             node.Cancel()  # the exit would wait for it
+        app._requests.stop()
         app._module_manager.unload_all()
         app._layout.close()
         app._logic.TerminateProcessingThread()

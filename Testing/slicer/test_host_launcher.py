@@ -51,6 +51,25 @@ class Launcher(unittest.TestCase):
         self.assertEqual(code, 0, report)
         self.assertEqual((report["selected"], report["entered"], report["left"]), ("HostDemo", 1, 0))
 
+    def test_the_application_goes_on_until_the_script_asks_for_the_exit(self):
+        text = "import json, sys, qt, slicer\n"
+        text += "def later():\n    json.dump({'later': True}, open(sys.argv[1], 'w'))\n    slicer.util.exit(4)\n"
+        text += "qt.QTimer.singleShot(50, later)\n"
+        self.assertEqual(self.run_script("--no-main-window", text=text), (4, {"later": True}))
+
+    @unittest.skipUnless(sys.platform == "linux", "the host's bridge to command-line modules works on Linux only")
+    def test_leaving_does_not_wait_for_a_command_line_module(self):
+        text = "import json, sys, time, slicer, slicer.cli, numpy\n"
+        text += "volume = slicer.util.addVolumeFromArray(numpy.zeros((2, 2, 2)))\n"
+        text += "values = {'inputVolume': volume, 'seconds': 600.0}\n"
+        text += "node = slicer.cli.run(slicer.modules.hostdemocli, None, values)\n"
+        text += "while node.GetStatus() != node.Running:\n    slicer.app.processEvents()\n    time.sleep(0.01)\n"
+        text += "json.dump({'running': True}, open(sys.argv[1], 'w'))\n"
+        text += "slicer.util.exit(0)\n"
+        folder = str(DEMO.parent / "demo_cli")
+        answer = self.run_script("--no-main-window", "--additional-module-paths", folder, text=text)
+        self.assertEqual(answer, (0, {"running": True}))
+
     def test_a_failing_script_fails_the_command(self):
         code, report = self.run_script("--no-main-window", text="raise ValueError('no knee')")
         self.assertEqual(code, 1)
