@@ -13,6 +13,7 @@ import torch
 from KneePipelineLib.errors import CancelledError, ConfigError, ShapeModelError
 from KneePipelineLib.shape import (
     FitOptions,
+    SurfaceSamples,
     fit_femur,
     fit_latent,
     load_model,
@@ -39,9 +40,14 @@ def objective(bodies: Path) -> Objective:
     return Objective(decoder, surface_samples(surfaces), 0.1)
 
 
+def samples_of(objective: Objective) -> SurfaceSamples:
+    """The samples that an objective was made of, but clamped."""
+    return SurfaceSamples(objective.sampling.points.numpy(), objective.given.numpy(), objective.starts)
+
+
 class TestLatent:
     def test_fast_is_no_worse_than_published(self, objective: Objective) -> None:
-        published = fit_latent(objective, FitOptions(method="published"))
+        published = fit_latent(objective, FitOptions(method="published", samples=6_000))
         fast = fit_latent(objective, FitOptions())
         start = objective.full_loss(torch.zeros(8))
         assert published.loss < 0.5 * start
@@ -64,11 +70,13 @@ class TestLatent:
         assert np.array_equal(first, fit_latent(objective, FitOptions()).latent)
 
     def test_the_published_schedule_is_adam_with_the_published_rates(self, objective: Objective) -> None:
+        # In double precision: small differences in the order of sums grow from step to step.
+        objective = Objective(objective.decoder.to("cpu", torch.float64), samples_of(objective), 0.1)
         seen: list[torch.Tensor] = []
         options = FitOptions(method="published", iterations=60, rate_updates=3, samples=400)
         fit_latent(objective, options, watch=lambda seconds, latent: seen.append(latent))
         generator = torch.Generator().manual_seed(options.seed)
-        latent = torch.nn.Parameter(torch.randn(8, generator=generator) * 0.01)
+        latent = torch.nn.Parameter((torch.randn(8, generator=generator) * 0.01).double())
         adam = torch.optim.Adam([latent], lr=0.005)
         for step in range(1, len(seen) + 1):
             chosen = objective.drawn(400, generator)
@@ -77,7 +85,7 @@ class TestLatent:
             adam.zero_grad()
             loss.backward()
             adam.step()
-            assert torch.allclose(latent.detach(), seen[step - 1], atol=2e-5), step
+            assert torch.allclose(latent.detach(), seen[step - 1], atol=1e-9), step
             if step % 20 == 0:
                 adam.param_groups[0]["lr"] /= 1.1
         assert len(seen) > 20
