@@ -140,16 +140,6 @@ class ThreeDView(View):
     def resetCamera(self) -> None:
         self._renderer.ResetCamera()
 
-    def rotateToViewAxis(self, axis: int) -> None:
-        """Look along an axis: 0 from the right... in Slicer's order R, L, A, P, S, I reduced to 2 a dimension."""
-        direction = [0.0, 0.0, 0.0]
-        direction[axis // 2] = 1.0 if axis % 2 else -1.0
-        camera = self._renderer.GetActiveCamera()
-        distance, focus = camera.GetDistance(), camera.GetFocalPoint()
-        camera.SetPosition(*[f + distance * d for f, d in zip(focus, direction, strict=True)])
-        camera.SetViewUp(*((0, 1, 0) if axis // 2 == 2 else (0, 0, 1)))
-        self._renderer.ResetCameraClippingRange()
-
 
 class SliceView(View):
     """One slice: the volumes below, everything that managers draw above."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unittest
 
 import ctk
@@ -67,6 +68,7 @@ class QtRules(unittest.TestCase):
         self.assertEqual(edit.SlicerParameterName, "prefix")
         self.assertEqual(edit.property("SlicerParameterName"), "prefix")
 
+    @unittest.skipUnless(os.name == "posix", "needs a shell")
     def test_a_process_runs_and_is_heard(self):
         process = qt.QProcess()
         heard = []
