@@ -85,7 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_run(commands: argparse._SubParsersAction) -> None:
     run = commands.add_parser("run", help="measure one knee", description="Measure one knee.")
     run.set_defaults(handler=_run)
-    run.add_argument("input", metavar="INPUT", help="DICOM folder or zip, NIfTI, NRRD or MHA (an image, or a label map)")
+    run.add_argument("input", metavar="INPUT", help="DICOM folder or zip, NIfTI, NRRD or MHA: an image or a label map")
     run.add_argument("output", metavar="OUT", help="folder for the results; a run that was interrupted is resumed")
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")

@@ -6,7 +6,8 @@ Standard library only, Python 3.10 to 3.13: this is what runs before anything is
 
 from __future__ import annotations
 
-from .child import child_environment, command, hold_in_use, inside, relaunch
+from .child import child_environment, command, inside
+from .entering import hold_in_use, relaunch
 from .places import environment_dir, home
 from .problems import SetupError
 from .setting_up import SetupOptions, ensure, private_python, remove, setup

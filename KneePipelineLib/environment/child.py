@@ -1,7 +1,7 @@
-"""How a process of the private environment is started: command, clean variables, and the step across.
+"""How a process of the private environment is started: its command line and clean variables.
 
-The rules are those of reference/slicer.md: no PYTHON* variable survives, nothing of Slicer's own libraries is on a
-search path, proxies and certificates pass through.
+No PYTHON* variable survives, nothing of Slicer's own libraries is on a search path; proxies and certificates pass
+through.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -92,57 +91,3 @@ def native_launcher() -> list[str]:
         ["/usr/sbin/sysctl", "-n", "sysctl.proc_translated"], capture_output=True, text=True, check=False
     )
     return ["/usr/bin/arch", "-arm64"] if answer.stdout.strip() == "1" else []
-
-
-def relaunch(argv: Sequence[str], extras: Sequence[str] = ()) -> int:
-    """Run ``KneePipelineLib ARGV`` in the private environment, setting it up first if needed.
-
-    On POSIX this process becomes that one and the call does not return: signals, exit code and standard streams are
-    the command's own. On Windows the command is waited for and Ctrl-C is left to it.
-
-    Parameters
-    ----------
-    argv : sequence of str
-        Arguments after ``python -m KneePipelineLib``.
-    extras : sequence of str
-        Extra groups that must be installed, such as ``"test"``.
-
-    Returns
-    -------
-    int
-        The command's exit code (Windows only).
-
-    Raises
-    ------
-    SetupError
-        When the environment is missing and cannot be set up.
-    """
-    from .exclusive import hold
-    from .setting_up import ensure
-
-    python = ensure(extras)
-    line = command(python, argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    in_use = hold(python.parent.parent / IN_USE_NAME)
-    if os.name == "posix":
-        if in_use is not None:
-            os.set_inheritable(in_use, True)
-        os.execve(line[0], line, child_environment())
-    return _run_and_wait(line)
-
-
-def _run_and_wait(line: list[str]) -> int:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return subprocess.run(line, env=child_environment(), check=False).returncode
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def hold_in_use() -> None:
-    """Called early by a process that already runs inside: keeps its environment from being removed under it."""
-    from .exclusive import hold
-
-    if inside():
-        hold(Path(sys.prefix) / IN_USE_NAME)

@@ -1,0 +1,63 @@
+"""Stepping into the private environment with a command, and keeping it in place while the command runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .child import IN_USE_NAME, child_environment, command, inside
+from .exclusive import hold
+from .setting_up import ensure
+
+
+def relaunch(argv: Sequence[str], extras: Sequence[str] = ()) -> int:
+    """Run ``KneePipelineLib ARGV`` in the private environment, setting it up first if needed.
+
+    On POSIX this process becomes that one and the call does not return: signals, exit code and standard streams are
+    the command's own. On Windows the command is waited for and Ctrl-C is left to it.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        Arguments after ``python -m KneePipelineLib``.
+    extras : sequence of str
+        Extra groups that must be installed, such as ``"test"``.
+
+    Returns
+    -------
+    int
+        The command's exit code (Windows only).
+
+    Raises
+    ------
+    SetupError
+        When the environment is missing and cannot be set up.
+    """
+    python = ensure(extras)
+    line = command(python, argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    in_use = hold(python.parent.parent / IN_USE_NAME)
+    if os.name == "posix":
+        if in_use is not None:
+            os.set_inheritable(in_use, True)
+        os.execve(line[0], line, child_environment())
+    return _run_and_wait(line)
+
+
+def _run_and_wait(line: list[str]) -> int:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.run(line, env=child_environment(), check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def hold_in_use() -> None:
+    """Called early by a process that already runs inside: keeps its environment from being removed under it."""
+    if inside():
+        hold(Path(sys.prefix) / IN_USE_NAME)
