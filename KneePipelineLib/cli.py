@@ -11,11 +11,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__, environment
 from .environment import commands as environment_commands
-from .errors import EXIT_CANCELLED, EXIT_USAGE, ConfigError, KneePipelineError
+from .errors import EXIT_CANCELLED, EXIT_USAGE, ConfigError, KneePipelineError, MissingFileError
 from .weights import commands as weights_commands
+
+if TYPE_CHECKING:
+    from .job import JobOptions
 
 _NOT_JOB_OPTIONS = ("command", "handler", "config", "events", "pytest_arguments")
 
@@ -58,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="measure the digital knee and compare with its known truth")
     demo.add_argument("out", nargs="?", default="kneepipeline_demo", metavar="OUT", help="folder for the results")
-    demo.add_argument("--seed", type=int, default=0, help="which digital knee (default 0)")
+    demo.add_argument("--seed", type=_seed, default=0, help="which digital knee: 0, 1, 2, ... (default 0)")
     demo.add_argument("--side", choices=("left", "right"), default="right", help="which side it is (default right)")
     demo.add_argument("--coarse", action="store_true", help="a coarser image: quicker, less exact")
     demo.set_defaults(handler=_demo)
@@ -105,6 +109,36 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add("--events", choices=("-",), help="write one JSON object a line on stdout (the event protocol)")
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 or more")
+    return int(text)
+
+
+def _check_paths(options: JobOptions) -> None:
+    """What a mistyped path would only tell after the environment was installed, told at once.
+
+    Raises
+    ------
+    MissingFileError
+        If something that was named is not there.
+    ConfigError
+        If OUT is a file.
+    """
+    named = (("input", "INPUT"), ("segmentation", "The label map given with --segmentation"),
+             ("echoes", "The folder given with --echoes"))
+    for option, title in named:
+        path = getattr(options, option)
+        if path is not None and not options.practice and not os.path.exists(path):
+            raise MissingFileError(f"{title} does not exist.", "Check the path and that its disk is connected.")
+    _check_folder(options.output)
+
+
+def _check_folder(path: str | Path | None) -> None:
+    if path is not None and os.path.exists(path) and not os.path.isdir(path):
+        raise ConfigError("OUT is a file.", "Give a folder; it is made if it does not exist.")
+
+
 def _in_private_environment(argv: Sequence[str], extras: Sequence[str] = ()) -> int | None:
     """Continue this command in the private environment; None when we are already inside it."""
     if environment.inside(extras):
@@ -119,6 +153,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     given = {key: value for key, value in vars(args).items()
              if value is not None and key not in _NOT_JOB_OPTIONS}
     options = JobOptions.from_sources(given, config_file=args.config)
+    _check_paths(options)
     code = _in_private_environment(argv)
     if code is not None:
         return code
@@ -128,6 +163,7 @@ def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _demo(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    _check_folder(args.out)
     code = _in_private_environment(argv)
     if code is not None:
         return code

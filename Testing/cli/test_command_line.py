@@ -57,6 +57,25 @@ print(cli.main(["test", "--slow", "-k", "x"]))
     assert done.stdout.splitlines() == ["['test', '--slow', '-k', 'x'] ('test',)", "7"], done.stderr
 
 
+@pytest.mark.parametrize(("arguments", "words", "code"), [
+    (["run", "nowhere.nrrd", "out"], "INPUT does not exist", 1),
+    (["run", "README.md", "out", "--segmentation", "nowhere.nrrd"], "--segmentation does not exist", 1),
+    (["run", "README.md", "LICENSE"], "OUT is a file", 2),
+    (["demo", "LICENSE"], "OUT is a file", 2),
+    (["demo", "out", "--seed", "-1"], "not a whole number", 2),
+    (["demo", "out", "--seed", "x"], "not a whole number", 2),
+])
+def test_a_typing_mistake_is_told_before_anything_is_installed(
+        repository: Path, tmp_path: Path, arguments: list[str], words: str, code: int) -> None:
+    done = subprocess.run([sys.executable, "-m", "KneePipelineLib", *arguments], cwd=repository, text=True,
+                          capture_output=True, timeout=60,
+                          env={**os.environ, "KNEEPIPELINE_HOME": str(tmp_path / "home"), "KNEEPIPELINE_PYTHON": ""})
+    assert done.returncode == code
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
 def test_an_unusable_option_is_told_before_anything_is_installed(repository: Path) -> None:
     done = run_python(repository, """
 import sys
