@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .volume import Volume
 
 if TYPE_CHECKING:
-    from .checks import check_plausible_knee
+    from .checks import boxes_overlap, check_plausible_geometry, check_plausible_knee
     from .choices import EchoChoiceError, root_sum_of_squares
     from .dicom_series import SeriesInfo
     from .limits import DEFAULT_LIMITS, Limits
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "DEFAULT_LIMITS": "limits", "EchoChoiceError": "choices", "Limits": "limits", "SeriesInfo": "dicom_series",
-    "Source": "source", "check_plausible_knee": "checks", "check_values": "reading", "dicom_facts": "reading",
+    "Source": "source", "boxes_overlap": "checks", "check_plausible_geometry": "checks",
+    "check_plausible_knee": "checks", "check_values": "reading", "dicom_facts": "reading",
     "from_sitk": "resampling", "list_series": "reading", "open_input": "source", "read_echoes": "reading",
     "read_image": "reading", "read_labels": "reading", "resample_to": "resampling", "root_sum_of_squares": "choices",
     "to_sitk": "resampling", "write_volume": "writing",
 }
 
 __all__ = [
-    "DEFAULT_LIMITS", "EchoChoiceError", "Limits", "SeriesInfo", "Source", "Volume", "check_plausible_knee",
-    "check_values", "dicom_facts", "from_sitk", "list_series", "open_input", "read_echoes", "read_image", "read_labels",
-    "resample_to", "root_sum_of_squares", "to_sitk", "write_volume",
+    "DEFAULT_LIMITS", "EchoChoiceError", "Limits", "SeriesInfo", "Source", "Volume", "boxes_overlap",
+    "check_plausible_geometry", "check_plausible_knee", "check_values", "dicom_facts", "from_sitk", "list_series",
+    "open_input", "read_echoes", "read_image", "read_labels", "resample_to", "root_sum_of_squares", "to_sitk",
+    "write_volume",
 ]
 
 

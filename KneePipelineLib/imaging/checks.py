@@ -33,26 +33,7 @@ def check_plausible_knee(volume: Volume) -> list[tuple[str, str]]:
         field of view outside 60 to 400 mm along the two longer axes or 20 to 400 mm along the shortest.
     """
     check_values(volume.array)
-    size, spacing = volume.size, volume.spacing
-    extent = np.sort(np.array(size) * spacing)
-    text = " x ".join(f"{e:.0f}" for e in np.array(size) * spacing)
-    if min(size) < MIN_VOXELS:
-        raise InvalidFormatError(f"The image has only {min(size)} voxels along one axis.",
-                                 "Give a 3-D volume of the knee.", size=list(size))
-    if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
-        raise InvalidFormatError(
-            f"The voxel spacing of {' x '.join(f'{s:g}' for s in spacing)} mm is not that of a knee MRI.",
-            f"Spacings between {SPACING_MM[0]} and {SPACING_MM[1]} mm are expected; the header may be in a wrong unit.",
-            spacing_mm=spacing.tolist())
-    if not (_within(extent[0], DEPTH_MM) and _within(extent[1], PLANE_MM) and _within(extent[2], PLANE_MM)):
-        raise InvalidFormatError(f"The field of view of {text} mm is not that of a knee MRI.",
-                                 "Give a volume that shows one knee.", extent_mm=extent.tolist())
-    warnings = []
-    if not (_within(extent[0], USUAL_DEPTH_MM) and all(_within(e, USUAL_PLANE_MM) for e in extent[1:])):
-        warnings.append(("UNUSUAL_FIELD_OF_VIEW", f"The field of view of {text} mm is unusual for one knee."))
-    if spacing.max() / spacing.min() > _MAX_ANISOTROPY:
-        warnings.append(("VERY_ANISOTROPIC", f"The slices are {spacing.max() / spacing.min():.0f} times as thick as "
-                         "the pixels are wide; measurements across slices will be coarse."))
+    warnings = check_plausible_geometry(volume)
     common = np.count_nonzero(volume.array == volume.array.flat[0]) / volume.array.size
     if common > 0.95:
         warnings.append(("MOSTLY_EMPTY", f"{100 * common:.0f} % of the voxels have one and the same value."))
@@ -60,6 +41,60 @@ def check_plausible_knee(volume: Volume) -> list[tuple[str, str]]:
     if modality and modality != "MR":
         warnings.append(("NOT_MR", f"The image's modality is {modality}, not MR."))
     return warnings
+
+
+def check_plausible_geometry(volume: Volume, what: str = "image") -> list[tuple[str, str]]:
+    """The part of `check_plausible_knee` that looks at size, spacing and field of view alone.
+
+    Parameters
+    ----------
+    volume : Volume
+        An image or a label map.
+    what : str
+        What sentences call it: ``image`` or ``label map``.
+
+    Returns
+    -------
+    list of (str, str)
+        What is unusual.
+
+    Raises
+    ------
+    InvalidFormatError
+        As `check_plausible_knee`, for all but the values.
+    """
+    size, spacing = volume.size, volume.spacing
+    extent = np.sort(np.array(size) * spacing)
+    text = " x ".join(f"{e:.0f}" for e in np.array(size) * spacing)
+    if min(size) < MIN_VOXELS:
+        raise InvalidFormatError(f"The {what} has only {min(size)} voxels along one axis.",
+                                 f"Give a 3-D {what} of the knee.", size=list(size))
+    if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
+        raise InvalidFormatError(
+            f"The {what}'s voxel spacing of {' x '.join(f'{s:g}' for s in spacing)} mm is not that of a knee MRI.",
+            f"Spacings between {SPACING_MM[0]} and {SPACING_MM[1]} mm are expected; the header may be in a wrong unit.",
+            spacing_mm=spacing.tolist())
+    if not (_within(extent[0], DEPTH_MM) and _within(extent[1], PLANE_MM) and _within(extent[2], PLANE_MM)):
+        raise InvalidFormatError(f"The {what}'s field of view of {text} mm is not that of a knee MRI.",
+                                 f"Give a {what} that shows one knee; its header may have lost the voxel spacing.",
+                                 extent_mm=extent.tolist())
+    warnings = []
+    if not (_within(extent[0], USUAL_DEPTH_MM) and all(_within(e, USUAL_PLANE_MM) for e in extent[1:])):
+        warnings.append(("UNUSUAL_FIELD_OF_VIEW", f"The {what}'s field of view of {text} mm is unusual for one knee."))
+    if spacing.max() / spacing.min() > _MAX_ANISOTROPY:
+        warnings.append(("VERY_ANISOTROPIC", f"The slices are {spacing.max() / spacing.min():.0f} times as thick as "
+                         "the pixels are wide; measurements across slices will be coarse."))
+    return warnings
+
+
+def boxes_overlap(one: Volume, other: Volume) -> bool:
+    """Whether the boxes of two grids can share a point: no plane along an axis of either lies between them."""
+    for a, b in ((one, other), (other, one)):
+        corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in b.size])).reshape(3, -1).T
+        within = a.to_indices(b.to_physical(corners))
+        if (within.max(axis=0) <= -0.5).any() or (within.min(axis=0) >= np.array(a.size) - 0.5).any():
+            return False
+    return True
 
 
 def _within(value: float, bounds: tuple[float, float]) -> bool:

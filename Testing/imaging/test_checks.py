@@ -11,7 +11,16 @@ import pydicom
 import pytest
 
 from KneePipelineLib.errors import ConfigError, InvalidFormatError
-from KneePipelineLib.imaging import Volume, check_plausible_knee, dicom_facts, from_sitk, resample_to, to_sitk
+from KneePipelineLib.imaging import (
+    Volume,
+    boxes_overlap,
+    check_plausible_geometry,
+    check_plausible_knee,
+    dicom_facts,
+    from_sitk,
+    resample_to,
+    to_sitk,
+)
 from KneePipelineLib.imaging.facts import laterality_of, side_in_words
 from KneePipelineLib.imaging.labels import STRUCTURES
 
@@ -44,6 +53,31 @@ def test_real_protocols_pass_without_a_word(size: tuple, spacing: tuple) -> None
 def test_what_cannot_be_a_knee_is_refused(size: tuple, spacing: tuple, sentence: str) -> None:
     with pytest.raises(InvalidFormatError, match=sentence):
         check_plausible_knee(knee_sized(size, spacing))
+
+
+def test_a_label_map_is_called_one_and_its_values_are_not_looked_at() -> None:
+    volume = knee_sized()
+    assert check_plausible_geometry(volume.with_array(np.zeros_like(volume.array)), "label map") == []
+    with pytest.raises(InvalidFormatError, match=r"The label map's field of view of 1152 x 1152 x 480 mm"):
+        check_plausible_geometry(knee_sized((384, 384, 160), (3, 3, 3)), "label map")
+
+
+@pytest.mark.parametrize(("origin", "turn_deg", "overlap"), [
+    ((0, 0, 0), 0, True), ((9.9, 0, 0), 0, True), ((10.1, 0, 0), 0, False), ((0, 0, -10.1), 0, False),
+    ((7, 7, 0), 0, True), ((0, 0, 500), 30, False),
+    ((10.1, 5, 0), 45, True),  # a corner points into the other box
+    ((13.5, 5.2, 0), 45, False),
+    ((8.0, 11.5, 0), 45, False),  # apart along the turned axes alone
+])
+def test_boxes_in_space(origin: tuple, turn_deg: float, overlap: bool) -> None:
+    """Boxes 10 mm wide; the second is turned about its own centre."""
+    c, s = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+    turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    still = Volume(np.zeros((5, 10, 20)), (0.5, 1, 2))
+    center = still.to_physical((np.array(still.size) - 1) / 2)
+    moved = Volume(np.zeros((10, 10, 10)), (1, 1, 1), center + np.array(origin) - turn @ np.full(3, 4.5), turn)
+    assert boxes_overlap(still, moved) is overlap
+    assert boxes_overlap(moved, still) is overlap
 
 
 def test_values_are_looked_at() -> None:
