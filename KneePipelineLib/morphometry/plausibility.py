@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..imaging.labels import (
@@ -20,9 +22,40 @@ TOUCHING_MM = 3.0
 TOUCHING_SHARE = 0.3
 """At least this share of a cartilage's voxels must lie within ``TOUCHING_MM`` of its bone."""
 
+UPRIGHT = 0.4
+"""Least cosine between superior and the line from the tibia's to the femur's centroid: up to 66 degrees of flexion,
+tilt and short shafts together; no knee coil holds more."""
 
-def implausible_because(labels: Volume, counts: dict[int, int], mapping: dict[int, int]) -> str | None:
-    """Why the map cannot be meant in this scheme, as a clause; None if it can.
+
+UNKNOWN, ABSENT, SIZES, PLACE, CONTACT = range(5)
+"""What the checks look at, in their order: the further a scheme gets, the likelier it is the one meant."""
+
+HINTS = {
+    UNKNOWN: "Give --label-scheme the scheme of this file, or a JSON file that maps every value.",
+    ABSENT: "Check that femur and tibia are labelled, and that --label-scheme names the numbering of this file.",
+    SIZES: "Check with --label-scheme that the numbering is the one of this file.",
+    PLACE: "Save the map again with its orientation, on the grid of the image; if its numbering is another, name that "
+    "with --label-scheme.",
+    CONTACT: "Check the map for misplaced labels and for a lost orientation or spacing; if its numbering is another, "
+    "name that with --label-scheme.",
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a map makes no sense in a scheme: a clause in the indicative, and the check that found it."""
+
+    clause: str
+    check: int
+
+    @property
+    def hint(self) -> str:
+        """What to do about it."""
+        return HINTS[self.check]
+
+
+def fault_of(labels: Volume, counts: dict[int, int], mapping: dict[int, int]) -> Fault | None:
+    """Why the map cannot be meant in this scheme; None if it can.
 
     Parameters
     ----------
@@ -35,19 +68,19 @@ def implausible_because(labels: Volume, counts: dict[int, int], mapping: dict[in
     """
     unknown = [v for v in counts if v not in mapping]
     if unknown:
-        return f"it has no structure for the values {unknown}"
+        return Fault(f"it has no structure for the values {unknown}", UNKNOWN)
     sizes: dict[int, int] = {}
     for value, count in counts.items():
         sizes[mapping[value]] = sizes.get(mapping[value], 0) + count
     for bone in (FEMUR, TIBIA):
         if bone not in sizes:
-            return f"there would be no {BY_VALUE[bone].name}"
+            return Fault(f"there is no {BY_VALUE[bone].name}", ABSENT)
     soft = {v: n for v, n in sizes.items() if v in CARTILAGES or v in (MEDIAL_MENISCUS, LATERAL_MENISCUS)}
     for value, count in soft.items():
         if count >= min(sizes[FEMUR], sizes[TIBIA]):
-            return f"the {BY_VALUE[value].title.lower()} would be larger than a bone"
+            return Fault(f"the {BY_VALUE[value].title.lower()} is larger than a bone", SIZES)
     coarse = _coarse(labels, mapping)
-    return _femur_below(coarse) or _loose_cartilage(coarse)
+    return _misplaced_femur(coarse) or _loose_cartilage(coarse)
 
 
 def _coarse(labels: Volume, mapping: dict[int, int]) -> Volume:
@@ -61,17 +94,21 @@ def _coarse(labels: Volume, mapping: dict[int, int]) -> Volume:
     return Volume(table[sampled], labels.spacing * steps, labels.origin, labels.direction)
 
 
-def _femur_below(coarse: Volume) -> str | None:
-    heights = {}
+def _misplaced_femur(coarse: Volume) -> Fault | None:
+    centers = {}
     for bone in (FEMUR, TIBIA):
         voxels = np.argwhere(coarse.array == bone)[:, ::-1]
         if not len(voxels):
-            return f"the {BY_VALUE[bone].name} would be tiny"
-        heights[bone] = coarse.to_physical(voxels.mean(axis=0))[2]
-    return None if heights[FEMUR] > heights[TIBIA] else "the femur would lie below the tibia"
+            return Fault(f"the {BY_VALUE[bone].name} is tiny", SIZES)
+        centers[bone] = coarse.to_physical(voxels.mean(axis=0))
+    apart = centers[FEMUR] - centers[TIBIA]
+    if apart[2] >= UPRIGHT * np.linalg.norm(apart) and apart[2] > 0:
+        return None
+    where = "below" if apart[2] < -UPRIGHT * np.linalg.norm(apart) else "beside"
+    return Fault(f"the femur lies {where} the tibia: the file has probably lost its orientation", PLACE)
 
 
-def _loose_cartilage(coarse: Volume) -> str | None:
+def _loose_cartilage(coarse: Volume) -> Fault | None:
     from scipy.ndimage import binary_dilation, find_objects
 
     for bone, cartilages in BONE_CARTILAGES.items():
@@ -87,7 +124,7 @@ def _loose_cartilage(coarse: Volume) -> str | None:
             near = binary_dilation(window == bone, _ellipsoid(coarse.spacing[::-1], TOUCHING_MM))
             inside = window == cartilage
             if np.count_nonzero(near & inside) < TOUCHING_SHARE * np.count_nonzero(inside):
-                return f"the {BY_VALUE[cartilage].title.lower()} would not touch its bone"
+                return Fault(f"the {BY_VALUE[cartilage].title.lower()} does not touch its bone", CONTACT)
     return None
 
 

@@ -2,7 +2,8 @@
 
 A label map is never trusted blindly: read in the wrong order, every bone is painted as cartilage. What decides, in this
 order: a scheme named by the caller; the names and codes of the segments (.seg.nrrd); otherwise plausibility, and only
-if exactly one known order is plausible.
+if exactly one known order is plausible. However it was chosen, the knee it shows must be one: large enough bones, the
+femur above the tibia, every cartilage on its bone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, MissingFileError, SegmentationError
+from ..imaging import check_plausible_geometry
 from ..imaging.labels import (
     BY_NAME,
     BY_VALUE,
@@ -23,7 +25,7 @@ from ..imaging.labels import (
     SUBREGIONS,
 )
 from ..imaging.volume import Volume
-from .plausibility import implausible_because
+from .plausibility import UNKNOWN, fault_of
 from .segments import scheme_from_segments
 
 FOLDED_SUBREGIONS = {s.value: FEMORAL_CARTILAGE for s in SUBREGIONS}
@@ -43,6 +45,8 @@ SCHEME_TITLES = {
     "native": "native (1 patellar cartilage, 2 femoral cartilage, ..., 7 femur, 8 tibia, 9 patella)",
     "archive": "archive (1 femoral cartilage, ..., 5 femur, 6 tibia, 7 patella)",
 }
+
+READ_AS = {"file": "Read with the given scheme file", "segments": "Read by the names of its segments"}
 
 
 def canonical_labels(labels: Volume, scheme: str | Path = "auto") -> Volume:
@@ -65,7 +69,10 @@ def canonical_labels(labels: Volume, scheme: str | Path = "auto") -> Volume:
     Raises
     ------
     SegmentationError
-        If values have no structure in the scheme, or with ``auto`` none or more than one known scheme is plausible.
+        If values have no structure in the scheme, the scheme that was named shows no knee, or with ``auto`` none or
+        more than one known scheme does.
+    InvalidFormatError
+        If the map's size, spacing or field of view is not that of a knee.
     ConfigError, MissingFileError
         If the scheme is unknown, or its file cannot be read or does not say what it should.
     """
@@ -73,6 +80,7 @@ def canonical_labels(labels: Volume, scheme: str | Path = "auto") -> Volume:
     counts = value_counts(array)
     if not counts:
         raise SegmentationError("The label map is empty.", "Check that the segmentation was saved.")
+    check_plausible_geometry(labels, "label map")
     name, mapping = _chosen_scheme(labels, array, counts, scheme)
     missing = sorted(v for v in counts if v not in mapping)
     if missing:
@@ -81,6 +89,10 @@ def canonical_labels(labels: Volume, scheme: str | Path = "auto") -> Volume:
             "Give --label-scheme the scheme of this file, or a JSON file that maps every value.",
             unknown=missing,
         )
+    if name not in SCHEMES or str(scheme) in SCHEMES:  # the others were chosen for their plausibility
+        fault = fault_of(labels.with_array(array), counts, mapping)
+        if fault is not None:
+            raise SegmentationError(f"{READ_AS.get(name, f'Read as {name}')}, {fault.clause}.", fault.hint)
     meta = {k: v for k, v in labels.meta.items() if k != "segments"} | {"label_scheme": name}
     return Volume(apply_mapping(array, mapping), labels.spacing, labels.origin, labels.direction, meta)
 
@@ -150,8 +162,8 @@ def _chosen_scheme(
 
 
 def _plausible_scheme(labels: Volume, counts: dict[int, int]) -> tuple[str, dict[int, int]]:
-    reasons = {name: implausible_because(labels, counts, mapping) for name, mapping in SCHEMES.items()}
-    fitting = [name for name, reason in reasons.items() if reason is None]
+    faults = {name: fault_of(labels, counts, mapping) for name, mapping in SCHEMES.items()}
+    fitting = [name for name, fault in faults.items() if fault is None]
     if len(fitting) == 1:
         return fitting[0], SCHEMES[fitting[0]]
     if fitting:
@@ -160,6 +172,10 @@ def _plausible_scheme(labels: Volume, counts: dict[int, int]) -> tuple[str, dict
             "Say which with --label-scheme.",
             fitting=fitting,
         )
+    reasons = {name: fault.clause for name, fault in faults.items()}
+    nearest = max(faults, key=lambda name: faults[name].check)
+    if faults[nearest].check > UNKNOWN:  # the numbering is known, so what is wrong is the anatomy
+        raise SegmentationError(f"Read as {nearest}, {reasons[nearest]}.", faults[nearest].hint, reasons=reasons)
     listed = "; ".join(f"{SCHEME_TITLES[name]}: {reason}" for name, reason in reasons.items())
     raise SegmentationError(
         f"The label map fits no known label scheme. {listed}.",

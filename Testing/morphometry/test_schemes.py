@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 
-from KneePipelineLib.errors import ConfigError, MissingFileError, SegmentationError
+from KneePipelineLib.errors import ConfigError, InvalidFormatError, MissingFileError, SegmentationError
 from KneePipelineLib.imaging import Volume
 from KneePipelineLib.imaging.labels import NATIVE_TO_CANONICAL
 from KneePipelineLib.morphometry import canonical_labels, schemes
 from KneePipelineLib.morphometry.segments import scheme_from_segments, structure_of_name, structure_of_terminology
+from KneePipelineLib.phantom import Grid
 
 ARCHIVE = {4: 1, 5: 2, 6: 3, 7: 4, 1: 5, 2: 6, 3: 7, 10: 8, 9: 9, 8: 10}
 NATIVE = {canonical: native for native, canonical in NATIVE_TO_CANONICAL.items()} | {10: 0}
@@ -40,7 +41,7 @@ def test_recognised_without_patella_and_menisci(relabelled):
         assert canonical_labels(bare.with_array(values[bare.array])).meta["label_scheme"] == scheme
 
 
-def test_named_scheme_is_taken_at_its_word(relabelled):
+def test_named_scheme_is_taken(relabelled):
     assert set(np.unique(canonical_labels(relabelled(NATIVE), "native").array)) == set(range(10))
 
 
@@ -90,19 +91,79 @@ def test_unknown_value_is_never_dropped(relabelled):
 
 
 def test_refuses_when_no_order_fits(relabelled):
-    upside_down = relabelled({1: 2, 2: 1})
+    """A value that no scheme knows leaves the numbering itself open."""
     with pytest.raises(SegmentationError, match="no known label scheme") as caught:
-        canonical_labels(upside_down)
-    assert "--label-scheme" in caught.value.hint
+        canonical_labels(relabelled({1: 77}))
+    assert "JSON file" in caught.value.hint
 
 
-def test_refuses_loose_cartilage(knee_labels):
+SCHEMES = ["auto", "canonical"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_femur_below_the_tibia(knee_labels, scheme):
+    """The numbering is known, so the sentence speaks of the anatomy and the hint of the orientation."""
+    upside_down = Volume(knee_labels.array, knee_labels.spacing, knee_labels.origin,
+                         knee_labels.direction @ np.diag([-1.0, -1.0, 1.0]))
+    with pytest.raises(SegmentationError, match="^Read as canonical, the femur lies below the tibia: the file has "
+                                                r"probably lost its orientation\.$") as caught:
+        canonical_labels(upside_down, scheme)
+    assert "orientation" in caught.value.hint
+    assert "JSON" not in caught.value.hint
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_lost_header(knee_labels, scheme):
+    """1 mm voxels along the patient's axes: the rows of a sagittal map run backwards instead of down."""
+    with pytest.raises(SegmentationError, match=r"the femur lies b(elow|eside) the tibia: the file has probably lost"):
+        canonical_labels(Volume(knee_labels.array), scheme)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("spacing", [(3, 3, 3), (0.05, 0.05, 0.1), (1, 1, 7)])
+def test_impossible_voxels(knee_labels, scheme, spacing):
+    with pytest.raises(InvalidFormatError, match=r"^The label map's"):
+        canonical_labels(Volume(knee_labels.array, spacing, knee_labels.origin, knee_labels.direction), scheme)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_refuses_loose_cartilage(knee_labels, scheme):
     array = knee_labels.array.copy()
     cartilage = array == 7
     array[cartilage] = 0
     array[:, -40:-30, :][:, :, :20] = 7
-    with pytest.raises(SegmentationError, match="would not touch its bone"):
-        canonical_labels(knee_labels.with_array(array))
+    with pytest.raises(SegmentationError, match="Read as canonical, the patellar cartilage does not touch its bone"):
+        canonical_labels(knee_labels.with_array(array), scheme)
+
+
+def test_native_named_for_a_canonical_map(relabelled):
+    """Femoral cartilage would be the tibia; ended by counting, before anything is computed."""
+    with pytest.raises(SegmentationError, match=r"^Read as native, the .* is larger than a bone") as caught:
+        canonical_labels(relabelled({10: 0}), "native")
+    assert "numbering" in caught.value.hint
+
+
+def test_scheme_file_with_bones_exchanged(tmp_path, relabelled):
+    path = tmp_path / "scheme.json"
+    path.write_text(json.dumps({"1": "tibia", "2": "femur"}))
+    with pytest.raises(SegmentationError, match="Read with the given scheme file, the femur lies below the tibia"):
+        canonical_labels(relabelled(dict.fromkeys(range(3, 11), 0)), path)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("table", [
+    dict.fromkeys(range(3, 11), 0), dict.fromkeys((4, 5, 6, 7), 0), dict.fromkeys((3, 7, 8, 9), 0), {5: 0, 6: 0},
+])
+def test_incomplete_maps_pass(relabelled, scheme, table):
+    found = canonical_labels(relabelled(table), scheme)
+    assert found.meta["label_scheme"] == "canonical"
+    assert not set(table) & set(np.unique(found.array))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_coarse_tilted_map_passes(digital_knee, scheme):
+    grid = Grid.isotropic(2.0).rotated((25, -20, 30))
+    assert canonical_labels(digital_knee.labels(grid), scheme).meta["label_scheme"] == "canonical"
 
 
 def test_refuses_when_two_orders_fit(knee_labels, monkeypatch):
