@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +104,12 @@ def dataset_json(names: dict[str, int] | None = None) -> dict:
 
 
 def make_results(root: Path, configuration: str, plans: dict, *, folds: tuple[str, ...] = ("0",), steps: int = 60,
-                 checkpoint: str = "checkpoint_final.pth", dataset: dict | None = None) -> Path:
-    """Train a configuration for a few steps with nnU-Net's trainer and let it write its results folder."""
+                 checkpoint: str = "checkpoint_final.pth", dataset: dict | None = None,
+                 knees: Sequence[tuple[Volume, np.ndarray]] = ()) -> Path:
+    """Train a configuration for a few steps with nnU-Net's trainer and let it write its results folder.
+
+    ``knees`` are volumes with their native labels to learn from, two toy knees by default.
+    """
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -118,7 +123,7 @@ def make_results(root: Path, configuration: str, plans: dict, *, folds: tuple[st
             trainer.enable_deep_supervision = False
             (folder / f"fold_{fold}").mkdir(parents=True, exist_ok=True)
             _prepare_trainer(trainer)
-            _train(trainer, steps)
+            _train(trainer, steps, knees or [toy_knee(1), toy_knee(2)])
             trainer.save_checkpoint(str(folder / f"fold_{fold}" / checkpoint))
     (folder / "plans.json").write_text(json.dumps(plans))
     (folder / "dataset.json").write_text(json.dumps(dataset))
@@ -157,18 +162,18 @@ def _prepare_trainer(trainer) -> None:
     trainer.inference_allowed_mirroring_axes = (0, 1, 2)
 
 
-def _train(trainer, steps: int) -> None:
+def _train(trainer, steps: int, knees: Sequence[tuple[Volume, np.ndarray]]) -> None:
     import torch
 
     torch.set_num_threads(1)
-    cases = [_training_case(trainer, seed) for seed in (1, 2)]
+    cases = [_training_case(trainer, volume, labels) for volume, labels in knees]
     patch = trainer.configuration_manager.patch_size
     rng = np.random.default_rng(0)
     trainer.network.train()
     for step in range(steps):
         for group in trainer.optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps) ** 0.9
-        data, target = _patch(*cases[step % 2], patch, rng)
+        data, target = _patch(*cases[step % len(cases)], patch, rng)
         trainer.optimizer.zero_grad()
         loss = trainer.loss(trainer.network(torch.from_numpy(data)), torch.from_numpy(target))
         loss.backward()
@@ -177,11 +182,10 @@ def _train(trainer, steps: int) -> None:
         trainer.logger.log("train_losses", np.mean(loss.detach().numpy()), 0)
 
 
-def _training_case(trainer, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _training_case(trainer, volume: Volume, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.label_handling.label_handling import convert_labelmap_to_one_hot
 
-    volume, labels = toy_knee(seed)
     data, seg, _ = DefaultPreprocessor(verbose=False).run_case_npy(
         volume.array[None], labels[None].astype(np.int16), {"spacing": list(volume.spacing[::-1])},
         trainer.plans_manager, trainer.configuration_manager, trainer.dataset_json)
