@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...imaging import Volume, read_image, read_labels, write_volume
+import numpy as np
+
+from ...errors import InvalidFormatError
+from ...imaging import Volume, boxes_overlap, read_image, read_labels, write_volume
 from ...job import LABEL_SCHEMES
 from ...morphometry import canonical_labels
 from ..context import StageContext
@@ -38,10 +41,24 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
         context.warn(code, message)
     if context.has("image"):
         image = read_image(context.path("image", "image.nrrd"))
+        if not boxes_overlap(_labelled_box(labels), image):
+            raise InvalidFormatError(
+                "The label map and the image do not overlap in space: no label lies within the image.",
+                "Check that both are of the same knee and examination, and that neither lost its place in space.")
         if not labels.same_grid(image, tolerance_mm=0.01):
             context.warn("GRIDS_DIFFER", "The label map and the image lie on different grids; the labels' own is "
                          "measured.")
     return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
+
+
+def _labelled_box(labels: Volume) -> Volume:
+    """The map cropped to what is labelled; it may well be larger than the image."""
+    lower, upper = [], []
+    for axis in (2, 1, 0):
+        held = np.flatnonzero(labels.array.any(axis=tuple(a for a in range(3) if a != axis)))
+        lower.append(int(held[0]))
+        upper.append(int(held[-1]) + 1)
+    return labels.cropped(tuple(lower), tuple(upper))
 
 
 def _from_network(context: StageContext) -> tuple[Volume, dict]:
