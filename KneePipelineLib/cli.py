@@ -7,6 +7,7 @@ Only the standard library is imported here, so that every command can speak befo
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -148,6 +149,15 @@ def _in_private_environment(argv: Sequence[str], extras: Sequence[str] = ()) -> 
 
 
 def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    try:
+        return _run_knee(args, argv)
+    except KneePipelineError as error:
+        if args.events:  # who reads the event protocol must hear of a run that never began, too
+            print(json.dumps({"v": 1, "event": "error", **error.to_dict()}, default=str), flush=True)
+        raise
+
+
+def _run_knee(args: argparse.Namespace, argv: Sequence[str]) -> int:
     from .job import JobOptions
 
     given = {key: value for key, value in vars(args).items()

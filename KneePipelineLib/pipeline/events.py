@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from .clock import Clock
+from .outlets import outlet_for
 
 SCHEMA_FILE = Path(__file__).with_name("events.schema.json")
 Event = dict
@@ -28,20 +29,18 @@ class EventSink(Protocol):
 
 
 class JsonLines:
-    """Events as JSON, one a line. A reader that went away does not stop the run."""
+    """Events as JSON, one a line. A reader that went away or has stopped reading does not stop the run."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream: IO[str] | None = stream
+        self._outlet = outlet_for(stream)
 
     def emit(self, event: Event) -> None:
-        """Write and flush one line."""
-        if self._stream is None:
-            return
-        try:
-            self._stream.write(json.dumps(event, allow_nan=False) + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self._stream = None
+        """Write one line, or leave it to a thread to write."""
+        self._outlet.put(json.dumps(event, allow_nan=False) + "\n", droppable=event["event"] == "state")
+
+    def close(self) -> None:
+        """Give a reader that is merely slow the time to read the rest."""
+        self._outlet.close()
 
 
 class Callback:
@@ -55,14 +54,17 @@ class Terminal:
     """For a person: one line that changes on a terminal, one line a message anywhere else."""
 
     def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+        self._outlet = outlet_for(stream)
         self._live = bool(getattr(stream, "isatty", lambda: False)())
         self._last = ""
 
     def emit(self, event: Event) -> None:
         """Show one event."""
-        with contextlib.suppress(OSError, ValueError):
-            self._show(event)
+        self._show(event)
+
+    def close(self) -> None:
+        """Write what is still waiting."""
+        self._outlet.close()
 
     def _show(self, event: Event) -> None:
         if event["event"] == "state":
@@ -75,29 +77,23 @@ class Terminal:
             text = f"Error ({event['code']}): {event['message']}" + (f"\n  {event['hint']}" if event["hint"] else "")
         else:
             return
-        self._clear()
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        self._outlet.put(self._cleared() + text + "\n")
 
     def _show_state(self, event: Event) -> None:
         if not self._live:
             if event["message"] != self._last:
-                self._stream.write(f"{event['fraction']:4.0%}  {event['message']}\n")
-                self._stream.flush()
+                self._outlet.put(f"{event['fraction']:4.0%}  {event['message']}\n", droppable=True)
             self._last = event["message"]
             return
         width = shutil.get_terminal_size().columns - 1
         bar = "#" * round(20 * event["fraction"])
         left = f", about {_duration(event['eta_s'])} left" if event.get("eta_s") else ""
         line = f"[{bar:<20}] {event['fraction']:4.0%}  {event['message']}{left}"
-        self._stream.write("\r" + line[:width].ljust(width))
-        if event["state"] == "COMPLETE":
-            self._stream.write("\n")
-        self._stream.flush()
+        done = event["state"] == "COMPLETE"
+        self._outlet.put("\r" + line[:width].ljust(width) + "\n" * done, droppable=not done)
 
-    def _clear(self) -> None:
-        if self._live:
-            self._stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
+    def _cleared(self) -> str:
+        return "\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r" if self._live else ""
 
 
 class LogFile:

@@ -78,7 +78,7 @@ class StateExecution:
                 self.job.log.line(f"{step.title}: skipped, {reason}")
                 continue
             key = step_key(step, self.job.options, self.job.inputs, self.job.manifests, self.job.outcomes,
-                           self._edit_for(step))
+                           self._edit_for(step), self.job.check_stop)
             if not self._reuse(step, key):
                 self._attempts[step.name] = Attempt(step, key)
 
@@ -182,8 +182,9 @@ class StateExecution:
             self._hear_step(attempt, kind, event)
 
     def _hear_output(self, attempt: Attempt | None, line: str) -> None:
-        self.job.log.line(self.job.scrub(line))
         progress = parse_progress(line)
+        if progress is None or progress.fraction in (0, 1):
+            self.job.log.line(self.job.scrub(line))  # not every step of a bar
         if attempt is not None and progress is not None:
             attempt.last_sign = self.job.clock.monotonic()
             title = self.job.scrub(progress.message) or attempt.step.title
@@ -211,6 +212,8 @@ class StateExecution:
         job, step = self.job, attempt.step
         attempt.lane.step = None
         del self._attempts[step.name]
+        if step.edited and attempt.key.get("edit") and event["result"].get("edited") is False:
+            self._set_refused_aside(attempt)
         record = {**event["record"], "attempts": 1 + sum(attempt.tries.values())}
         if attempt.device:
             record["device"] = attempt.device
@@ -224,6 +227,13 @@ class StateExecution:
         job.manifests[step.name] = manifest
         job.outcomes[step.name] = {"status": "done", "reused": False, "saved": step.checkpointed, "record": record}
         job.progress.advance(step.name, 1.0)
+
+    def _set_refused_aside(self, attempt: Attempt) -> None:
+        """A correction that could not be taken over: keep it under a name of its own, and the result as without it."""
+        name = self.job.publisher.set_edit_aside()
+        self.job.warn("EDIT_SET_ASIDE", f"The label map that was not taken over was kept as {name}.")
+        attempt.key = {**attempt.key, "edit": None}
+        attempt.warnings[:] = [w for w in attempt.warnings if w[0] != "EDIT_REFUSED"]
 
     def _failed(self, attempt: Attempt, failure: Failure) -> None:
         job, step = self.job, attempt.step

@@ -135,12 +135,12 @@ def from_exit(status: int, last_words: str) -> Failure:
         The end of what it wrote on stderr.
     """
     known = recognise(last_words)
-    if known is not None:
-        return known
-    if status == -getattr(signal, "SIGKILL", 9):
+    if status == -getattr(signal, "SIGKILL", 9) and (known is None or known.kind != MEMORY):
         # Nobody but the kernel's out-of-memory killer (or a person) sends SIGKILL to one of our workers.
         return Failure(errors.MemoryCriticalError("The system ended the worker, most likely for want of memory.",
                                                   _OOM_HINT, exit_status=status), MEMORY)
+    if known is not None:
+        return known
     if status < 0:
         try:
             name = signal.Signals(-status).name

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -15,22 +15,44 @@ from typing import Any
 CHUNK_BYTES = 1 << 20
 
 
-def hash_file(path: Path | str) -> str:
+Check = Callable[[], None]
+"""Called after every portion of a long piece of work; raises to end it."""
+
+
+def _go_on() -> None:
+    """Nobody asks to stop."""
+
+
+def hash_file(path: Path | str, check: Check = _go_on) -> str:
     """SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
         while block := file.read(CHUNK_BYTES):
             digest.update(block)
+            check()
     return digest.hexdigest()
 
 
-def hash_tree(path: Path | str) -> str:
+def hash_tree(path: Path | str, check: Check = _go_on) -> str:
     """SHA-256 of a file, or of a folder's files whatever they are called: names may hold a patient's name."""
     path = Path(path)
     if not path.is_dir():
-        return hash_file(path)
-    hashes = sorted(hash_file(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+        return hash_file(path, check)
+    hashes = sorted(hash_file(Path(folder) / name, check) for folder, _, names in os.walk(path) for name in names)
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def hash_weights(path: Path | str, check: Check = _go_on) -> str:
+    """`hash_tree`, computed once in a process for files that keep their size and time of change."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    state = tuple((str(p), s.st_size, s.st_mtime_ns) for p in files for s in [p.stat()])
+    if state not in _WEIGHTS_SEEN:
+        _WEIGHTS_SEEN[state] = hash_tree(path, check)
+    return _WEIGHTS_SEEN[state]
+
+
+_WEIGHTS_SEEN: dict[tuple, str] = {}
 
 
 def hash_json(values: Any) -> str:

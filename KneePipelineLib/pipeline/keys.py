@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,20 @@ from ..errors import MissingFileError
 from ..job import LABEL_SCHEMES, JobOptions
 from . import networks
 from .checkpoints import Manifest
-from .files import hash_file, hash_json, hash_tree
-from .plan import PACKAGE, STAGES, Step
+from .files import Check, hash_file, hash_json, hash_tree, hash_weights
+from .plan import PACKAGE, Step
 
 _WEIGHT_OPTIONS = ("models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only")
 _INSTALLED = {"nsm": "shape_647", "nsm_bone_only": "shape_551", "bscore": "bscore_647",
               "bscore_bone_only": "bscore_551"}
 """The installed model that stands where an option names no files."""
+_LIBRARIES = ("numpy", "scipy", "vtk", "SimpleITK")
+_TORCH_ROOMS = {"segmentation", "shape"}
 _CODE_SUFFIXES = (".py", ".json", ".txt", ".lock")
 
 
-def input_hashes(options: JobOptions) -> dict[str, str]:
-    """Role -> SHA-256 of everything that comes from outside.
+def input_hashes(options: JobOptions, check: Check = lambda: None) -> dict[str, str]:
+    """Role -> SHA-256 of everything that comes from outside; ``check`` may raise to end it.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def input_hashes(options: JobOptions) -> dict[str, str]:
         if path is None:
             continue
         try:
-            hashes[role] = hash_tree(path)
+            hashes[role] = hash_tree(path, check)
         except FileNotFoundError:
             if options.practice:
                 hashes[role] = "practice"
@@ -59,22 +62,31 @@ def code_hash(room: str) -> str:
     return hash_json([(path.relative_to(folder).as_posix(), hash_file(path)) for path in files])[:16]
 
 
-def body_hash(body: str) -> str:
-    """Hash of the file that holds a body."""
-    path = STAGES / f"{body.partition(':')[0]}.py"
-    return hash_file(path)[:16] if path.is_file() else ""
+@cache
+def library_version(name: str) -> str:
+    """Version of an installed library, from its metadata: importing one would cost seconds."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
-def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS) -> dict[str, str]:
+def libraries_of(step: Step) -> tuple[str, ...]:
+    """Libraries whose version may change what a step finds."""
+    return (*_LIBRARIES, "torch") if _TORCH_ROOMS & set(step.rooms) else _LIBRARIES
+
+
+def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS,
+                   check: Check = lambda: None) -> dict[str, str]:
     """What -> hash, of the network's weights and of every file or folder that the options name and that exists."""
-    found = networks.network_hashes(options) if "models" in names and not options.practice else {}
+    found = networks.network_hashes(options, check) if "models" in names and not options.practice else {}
     for option in names:
         if option in _WEIGHT_OPTIONS and option != "models":
             for name, path in sorted(getattr(options, option).items()):
                 if path and os.path.exists(path):
-                    found[f"{option}.{name}"] = hash_tree(path)
+                    found[f"{option}.{name}"] = hash_weights(path, check)
             if not options.practice and not any(getattr(options, option).values()):
-                found[option] = networks.hash_of_installed(_INSTALLED[option])
+                found[option] = networks.hash_of_installed(_INSTALLED[option], check)
     return found
 
 
@@ -94,7 +106,8 @@ def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]
 
 
 def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before: Mapping[str, Manifest],
-             outcomes: Mapping[str, Mapping], edit: Path | None) -> dict[str, Any]:
+             outcomes: Mapping[str, Mapping], edit: Path | None,
+             check: Check = lambda: None) -> dict[str, Any]:
     """The key of a step.
 
     Parameters
@@ -107,6 +120,8 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
         What became of each step; a result that reports a skipped branch depends on the reason.
     edit : Path or None
         A person's edit of the label map.
+    check : callable
+        Called while large files are hashed; raises to end it.
     """
     body = step.body_in(options.practice)
     key: dict[str, Any] = {
@@ -114,8 +129,9 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
         "inputs": {role: inputs[role] for role in step.inputs if role in inputs},
         "reads": {name: before[name].content() for name in step.uses() if name in before},
         "options": option_values(options, step.options),
-        "code": {"body": body_hash(body), **{room: code_hash(room) for room in step.rooms}},
-        "weights": weights_hashes(options, step.options),
+        "code": {"stages": code_hash("pipeline/stages"), **{room: code_hash(room) for room in step.rooms}},
+        "libraries": {name: library_version(name) for name in libraries_of(step)},
+        "weights": weights_hashes(options, step.options, check),
     }
     if step.edited:
         key["edit"] = hash_file(edit) if edit else None

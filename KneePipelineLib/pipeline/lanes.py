@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -24,6 +25,8 @@ from .processes import TOKEN_VARIABLE, kill_tree
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 LAST_WORDS = 60
 EXIT_WAIT_S = 5.0
+READ_BYTES = 1 << 16
+_LINE_END = re.compile(rb"[\r\n]")
 
 
 class Lane:
@@ -61,10 +64,19 @@ class Lane:
             thread.start()
 
     def _read_output(self, inbox: queue.SimpleQueue) -> None:
-        for raw in self.process.stderr:
-            line = raw.decode("utf-8", "replace").rstrip("\n")
-            self._last_words.append(line)
-            inbox.put((self.number, {"event": "output", "line": line}))
+        """Lines as they come, those too that a progress bar ends with a carriage return to write over them."""
+        rest = b""
+        while True:
+            chunk = self.process.stderr.read1(READ_BYTES)
+            *pieces, rest = _LINE_END.split(rest + chunk)
+            if not chunk or len(rest) > READ_BYTES:
+                pieces, rest = [*pieces, rest], b""
+            for piece in filter(None, pieces):
+                line = piece.decode("utf-8", "replace")
+                self._last_words.append(line)
+                inbox.put((self.number, {"event": "output", "line": line}))
+            if not chunk:
+                return
 
     def _read_answers(self, inbox: queue.SimpleQueue) -> None:
         for raw in self.process.stdout:
@@ -76,6 +88,7 @@ class Lane:
     def give(self, request: dict[str, Any]) -> None:
         """Ask for one step. A worker that is gone is noticed by its ``gone`` message."""
         self.step = request["step"]
+        self._last_words.clear()  # what an earlier step said does not explain the end of this one
         with contextlib.suppress(OSError):
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()

@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import weights
 from ..errors import MissingFileError
 from ..job import JobOptions
-from .files import hash_json, hash_tree, read_json
+from .files import Check, hash_json, hash_weights, read_json
 
 OPTIONS = ("default_seg_model", "nnunet", "batch_size", "models", "seed")
 """Options that matter only when a network segments."""
@@ -35,23 +35,23 @@ def weights_of_network(options: JobOptions) -> dict[str, Path]:
                                "--segmentation LABELS.", model=options.model) from None
 
 
-def network_hashes(options: JobOptions) -> dict[str, str]:
+def network_hashes(options: JobOptions, check: Check = lambda: None) -> dict[str, str]:
     """Network -> hash of its weights, from the receipts of installed ones; empty when a label map is given."""
     if options.segmentation is not None:
         return {}
     named = _named(options)
     if named:
-        return {name: hash_tree(path) if path.exists() else "missing" for name, path in named.items()}
+        return {name: hash_weights(path, check) if path.exists() else "missing" for name, path in named.items()}
     model = weights.entry(options.model)
     members = model.needs if model.source.type == "virtual" else (model.name,)
-    return {member: hash_of_installed(member) for member in members}
+    return {member: hash_of_installed(member, check) for member in members}
 
 
-def hash_of_installed(name: str) -> str:
+def hash_of_installed(name: str, check: Check = lambda: None) -> str:
     """One hash for an installed model, from its receipt; "missing" when it is not there."""
     if weights.entry(name).source.type == "package":
         try:
-            return hash_tree(weights.location(name))
+            return hash_weights(weights.location(name), check)
         except MissingFileError:
             return "missing"
     receipt = read_json(weights.models_dir() / name / "receipt.json")

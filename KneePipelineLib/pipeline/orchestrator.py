@@ -28,7 +28,7 @@ from .locking import RunLock
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
 from .processes import Guardian, kill_token
 from .progress import Progress
-from .publish import Publisher, is_whole_nrrd
+from .publish import Publisher, is_whole
 from .record import RunRecord, versions
 from .states import WORKING_STATES, State
 from .workers import Workers
@@ -86,6 +86,9 @@ class Orchestrator:
                     guardian.dismiss()
         except Exception as error:
             return self._fail(error)
+        finally:
+            for sink in self._sinks:
+                getattr(sink, "close", lambda: None)()
 
     def _emit(self, event: dict) -> None:
         for sink in self._sinks:
@@ -134,6 +137,8 @@ class Orchestrator:
             stop_asked=self.stop.is_set, hang_after_s=faults.setting("hang_after_s", HANG_AFTER_S),
             began=self.clock.monotonic(),
         )
+        job.publisher.on_set_aside = lambda name: job.warn(
+            "LABELS_SET_ASIDE", f"A label map in the output folder that this run does not know was kept as {name}.")
         self._workers = Workers(job)
         return job
 
@@ -176,8 +181,8 @@ class Orchestrator:
     def _receive(self) -> None:
         """Hash the inputs, note versions, and bring the folder in order after an interrupted run."""
         job = self._job
-        job.inputs = input_hashes(self.options)
-        weights = weights_hashes(self.options)
+        job.inputs = input_hashes(self.options, job.check_stop)
+        weights = weights_hashes(self.options, check=job.check_stop)
         job.record.values |= {"inputs": job.inputs, "versions": versions(), "weights": weights}
         job.provenance = {"version": __version__, "model": self.options.model, "practice": self.options.practice,
                           "segmentation_given": self.options.segmentation is not None,
@@ -190,13 +195,16 @@ class Orchestrator:
     def _look_for_edit(self) -> None:
         """Take over a label map that a person changed in the run folder, before anything could write over it."""
         job, publisher = self._job, self._job.publisher
-        found = publisher.find_edit()
-        if found is not None:
-            if is_whole_nrrd(found):
-                publisher.adopt_edit(found)
-                job.log.line(f"The label map was edited by hand (SHA-256 {hash_file(found)[:12]}).")
-            else:
-                job.warn("RESULT_DAMAGED", "The label map in the output folder is damaged; it is made again.")
+        found = publisher.find_edits()
+        whole = [path for path in found if is_whole(path)]
+        if len(whole) < len(found):
+            job.warn("RESULT_DAMAGED", "The label map in the output folder is damaged; it is made again.")
+        if len(whole) > 1:
+            job.warn("EDITED_TWICE", "Both forms of the label map were edited by hand; the one saved last "
+                     f"({whole[0].name[len(self.options.prefix) + 1:]}) is taken over.")
+        if whole:
+            publisher.adopt_edit(whole[0])
+            job.log.line(f"The label map was edited by hand (SHA-256 {hash_file(whole[0])[:12]}).")
         if publisher.edit is not None and self.options.restart:
             name = publisher.set_edit_aside()
             job.warn("EDIT_SET_ASIDE", f"--restart begins anew; your corrected label map was kept as {name}.")

@@ -9,11 +9,12 @@ staged manifest. The manifest that stays behind knows each published file's hash
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import shutil
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from . import faults
@@ -21,7 +22,9 @@ from .checkpoints import MANIFEST, CheckpointStore, Manifest
 from .files import hash_file, read_json, remove, write_json
 
 LAST = "results.json"
-EDITABLE = "_all-labels.nrrd"
+RECORD = "pipeline.json"
+EDITABLE = ("_all-labels.nrrd", "_all-labels.nii.gz")
+"""The two forms of the label map; a person may correct either."""
 EDIT_FOLDER = "edits"
 EDITED_STEP = "segmentation"
 
@@ -37,11 +40,21 @@ class Publisher:
         Its checkpoints.
     name : str
         Folder of the step that writes the results.
+
+    Attributes
+    ----------
+    on_set_aside : callable
+        Told the new name of a label map that was about to be written over and that nobody here knows.
     """
 
     def __init__(self, out: Path, store: CheckpointStore, name: str) -> None:
         self.out, self.store, self.name = out, store, name
         self.staged = store.root / f"staged-{name}"
+        self.on_set_aside: Callable[[str], None] = lambda name: None
+        # The last complete run's own list outlives its checkpoints; the record is written anew when a run begins.
+        record = read_json(out / RECORD)
+        files = record.get("results", {}).get("files", {}) if isinstance(record, dict) else {}
+        self._recorded: dict[str, str] = files if isinstance(files, dict) else {}
 
     def published(self) -> Manifest | None:
         """The manifest of the results now in the run folder."""
@@ -77,6 +90,8 @@ class Publisher:
             source, target = self.staged / file, self.out / file
             if source.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
+                if file.endswith(EDITABLE) and target.is_file():
+                    self._spare(file, manifest)
                 os.replace(source, target)
         if before is not None:
             self._remove_stale(set(before.outputs) - set(manifest.outputs), before)
@@ -92,16 +107,30 @@ class Publisher:
             if path.is_file() and hash_file(path) == before.outputs[name]["sha256"]:
                 path.unlink()
 
-    def find_edit(self) -> Path | None:
-        """The published label map, when a person has changed it since."""
+    def _spare(self, file: str, manifest: Manifest) -> None:
+        """Set a label map aside that is about to be written over and is neither ours nor a correction taken over."""
+        found = hash_file(self.out / file)
+        if found in self._known(file) | {manifest.outputs[file]["sha256"], self._edit_facts().get("sha256")}:
+            return
+        if not is_whole(self.out / file):
+            return  # a damaged file is nobody's work
+        self.on_set_aside(self._set_aside(self.out / file))
+
+    def _known(self, name: str) -> set[str]:
+        """Hashes of everything this pipeline has put into the run folder under that name, as far as it remembers."""
         staged = Manifest.from_dict(read_json(self.staged / MANIFEST))
-        known = [manifest for manifest in (self.published(), staged) if manifest is not None]
-        for name in {n for manifest in known for n in manifest.outputs if n.endswith(EDITABLE)}:
-            path = self.out / name
-            hashes = {manifest.outputs[name]["sha256"] for manifest in known if name in manifest.outputs}
-            if path.is_file() and hash_file(path) not in hashes:
-                return path
-        return None
+        hashes = {manifest.outputs[name]["sha256"] for manifest in (self.published(), staged)
+                  if manifest is not None and name in manifest.outputs}
+        return hashes | ({self._recorded[name]} if name in self._recorded else set())
+
+    def find_edits(self) -> list[Path]:
+        """The published label maps that a person has changed since, the latest first."""
+        staged = Manifest.from_dict(read_json(self.staged / MANIFEST))
+        names = {name for manifest in (self.published(), staged) if manifest is not None
+                 for name in manifest.outputs if name.endswith(EDITABLE)}
+        paths = [self.out / name for name in sorted(names)]
+        changed = [path for path in paths if path.is_file() and hash_file(path) not in self._known(path.name)]
+        return sorted(changed, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
     def edit_of(self, segmentation: str) -> Path | None:
         """The kept edit, if it is one of the segmentation with this content hash."""
@@ -110,8 +139,12 @@ class Publisher:
     @property
     def edit(self) -> Path | None:
         """The kept copy of a person's edit."""
-        path = self.store.folder(EDIT_FOLDER) / "labels.nrrd"
+        path = self.store.folder(EDIT_FOLDER) / str(self._edit_facts().get("file", "labels.nrrd"))
         return path if path.is_file() else None
+
+    def _edit_facts(self) -> dict:
+        facts = read_json(self.store.folder(EDIT_FOLDER) / "about.json")
+        return facts if isinstance(facts, dict) else {}
 
     def adopt_edit(self, path: Path) -> None:
         """Keep a copy of an edited label map, so that publishing new results cannot lose it.
@@ -121,28 +154,56 @@ class Publisher:
         published = self.published() or Manifest.from_dict(read_json(self.staged / MANIFEST))
         folder = self.store.folder(EDIT_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".labels.nrrd.tmp"
+        temporary = folder / ".labels.tmp"
         shutil.copyfile(path, temporary)
+        name = f"labels{suffix_of(path)}"
         based_on = published.key.get("reads", {}).get(EDITED_STEP, "") if published else ""
-        write_json(folder / "about.json", {"based_on": based_on, "sha256": hash_file(temporary)})
-        os.replace(temporary, folder / "labels.nrrd")
+        write_json(folder / "about.json", {"based_on": based_on, "sha256": hash_file(temporary), "file": name})
+        os.replace(temporary, folder / name)
 
     def edit_is_based_on(self) -> str:
         """Content hash of the segmentation that the kept edit changed."""
-        about = read_json(self.store.folder(EDIT_FOLDER) / "about.json")
-        return str((about or {}).get("based_on", ""))
+        return str(self._edit_facts().get("based_on", ""))
 
     def set_edit_aside(self) -> str | None:
         """Stop using the kept edit without losing it; the name under which it now lies in the run folder."""
         if self.edit is None:
             return None
-        number = 1
-        while (self.out / f"set_aside_labels_{number}.nrrd").exists():
-            number += 1
-        name = f"set_aside_labels_{number}.nrrd"
-        os.replace(self.edit, self.out / name)
-        remove(self.store.folder(EDIT_FOLDER))
+        name = self._set_aside(self.edit, copy=True)
+        # Its hash stays known: the same map may still lie under its own name, and one copy of it is enough.
+        facts = {"sha256": self._edit_facts().get("sha256")}
+        self.edit.unlink()
+        write_json(self.store.folder(EDIT_FOLDER) / "about.json", facts)
         return name
+
+    def _set_aside(self, path: Path, copy: bool = False) -> str:
+        """Give a label map a name of its own in the run folder, and return that."""
+        number = 1
+        while any((self.out / f"set_aside_labels_{number}{suffix}").exists() for suffix in (".nrrd", ".nii.gz")):
+            number += 1
+        name = f"set_aside_labels_{number}{suffix_of(path)}"
+        if copy:
+            shutil.copyfile(path, self.out / f".{name}.tmp")
+            os.replace(self.out / f".{name}.tmp", self.out / name)
+        else:
+            os.replace(path, self.out / name)
+        return name
+
+
+def suffix_of(path: Path) -> str:
+    """``.nii.gz`` or ``.nrrd``."""
+    return ".nii.gz" if path.name.endswith(".nii.gz") else ".nrrd"
+
+
+def is_whole(path: Path) -> bool:
+    """Whether an edited label map is undamaged as far as its own structure tells."""
+    if suffix_of(path) == ".nrrd":
+        return is_whole_nrrd(path)
+    with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as file:
+        while file.read(1 << 20):
+            pass
+        return True
+    return False
 
 
 def is_whole_nrrd(path: Path) -> bool:
@@ -164,5 +225,5 @@ def is_whole_nrrd(path: Path) -> bool:
             decoder = zlib.decompressobj(wbits=31)
             size = len(decoder.decompress(body)) + len(decoder.flush())
             return decoder.eof and size > 0 and size % voxels == 0
-        return len(body) >= voxels
+        return fields["encoding"] != "raw" or len(body) >= voxels
     return False

@@ -6,6 +6,7 @@ import errno
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,6 +89,14 @@ def test_exit_statuses_become_failures(status: int, kind: str, word: str) -> Non
     failure = from_exit(status, "")
     assert failure.kind == kind
     assert word in failure.error.message
+
+
+@pytest.mark.parametrize(("words", "code"), [
+    ("Connection refused by the licence server", "E_HARD_002"), ("CUDA out of memory", "GPU_OOM"),
+])
+def test_a_killed_worker_died_of_memory_whatever_else_it_said(words: str, code: str) -> None:
+    failure = from_exit(-9, words)
+    assert (failure.kind, failure.error.code) == (MEMORY, code)
 
 
 def test_errors_survive_the_way_from_the_worker() -> None:
@@ -333,15 +342,72 @@ def test_an_interrupted_publication_is_finished(tmp_path: Path, monkeypatch: pyt
 
 def test_an_edit_is_found_kept_and_set_aside(tmp_path: Path) -> None:
     publisher = published(tmp_path, {"results.json": "1", "knee_all-labels.nrrd": "labels"})
-    assert publisher.find_edit() is None
+    assert publisher.find_edits() == []
     path = tmp_path / "knee_all-labels.nrrd"
     path.write_text("edited")
-    assert publisher.find_edit() == path
+    assert publisher.find_edits() == [path]
     publisher.adopt_edit(path)
     assert publisher.edit_of("s1").read_text() == "edited"
     assert publisher.edit_of("s2") is None
     assert (tmp_path / publisher.set_edit_aside()).read_text() == "edited"
     assert publisher.edit is None
+
+
+def labels_in_text(text: str) -> str:
+    """A label map as far as its header goes, with raw data of its own."""
+    return f"NRRD0004\nsizes: 1\nencoding: raw\n\n{text}"
+
+
+BOTH = {"results.json": "1", "knee_all-labels.nrrd": labels_in_text("labels"),
+        "knee_all-labels.nii.gz": "labels, zipped"}
+
+
+def test_the_form_for_people_is_an_edit_too_and_the_latest_wins(tmp_path: Path) -> None:
+    publisher = published(tmp_path, BOTH)
+    nrrd_path, nifti_path = tmp_path / "knee_all-labels.nrrd", tmp_path / "knee_all-labels.nii.gz"
+    nifti_path.write_text("edited")
+    assert publisher.find_edits() == [nifti_path]
+    publisher.adopt_edit(nifti_path)
+    assert publisher.edit.name == "labels.nii.gz"
+    nrrd_path.write_text("edited as well")
+    os.utime(nrrd_path, (1, 1))
+    assert publisher.find_edits() == [nifti_path, nrrd_path]
+    os.utime(nifti_path, (0, 0))
+    assert publisher.find_edits() == [nrrd_path, nifti_path]
+    publisher.adopt_edit(nrrd_path)
+    assert publisher.edit.read_text() == "edited as well"
+
+
+def test_a_label_map_nobody_knows_is_never_written_over(tmp_path: Path) -> None:
+    published(tmp_path, BOTH)
+    path = tmp_path / "knee_all-labels.nrrd"
+    during = labels_in_text("saved while the run was at work")
+    path.write_text(during)
+    again = {name: content + "2" for name, content in BOTH.items()}
+    published(tmp_path, again)
+    assert path.read_text() == labels_in_text("labels2")
+    assert (tmp_path / "set_aside_labels_1.nrrd").read_text() == during
+    # Without checkpoints nobody can tell any more whether it is an edit.
+    orphaned = labels_in_text("edited, then checkpoints removed")
+    path.write_text(orphaned)
+    shutil.rmtree(tmp_path / "checkpoints")
+    published(tmp_path, again)
+    assert (tmp_path / "set_aside_labels_2.nrrd").read_text() == orphaned
+
+
+def test_known_label_maps_are_not_set_aside(tmp_path: Path) -> None:
+    publisher = published(tmp_path, BOTH)
+    published(tmp_path, {**BOTH, "knee_all-labels.nrrd": labels_in_text("of a second run")})
+    path = tmp_path / "knee_all-labels.nrrd"
+    path.write_text(labels_in_text("edited"))
+    publisher.adopt_edit(path)
+    published(tmp_path, BOTH)
+    # The last complete run's list in pipeline.json is still there when the checkpoints are gone.
+    files = {name: entry["sha256"] for name, entry in hash_folder(tmp_path).items() if "/" not in name}
+    write_json(tmp_path / "pipeline.json", {"results": {"files": files}})
+    shutil.rmtree(tmp_path / "checkpoints")
+    published(tmp_path, {**BOTH, "knee_all-labels.nrrd": "labels 3", "knee_all-labels.nii.gz": "labels 3"})
+    assert not list(tmp_path.glob("set_aside*"))
 
 
 def nrrd(data: bytes, encoding: str = "gzip") -> bytes:

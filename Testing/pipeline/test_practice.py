@@ -231,8 +231,44 @@ def test_a_label_map_on_another_grid_is_not_taken_over(run: Practice) -> None:
     before = labels.array.copy()
     write_volume(labels.cropped((0, 0, 0), tuple(n - 1 for n in labels.size)), path)
     assert run.again(**options_of(run)) == 0
-    assert "EDIT_REFUSED" in run.warnings
+    assert {"EDIT_REFUSED", "EDIT_SET_ASIDE"} <= set(run.warnings)
     np.testing.assert_array_equal(read_labels(path).array, before)
+    assert read_labels(run.out / "set_aside_labels_1.nrrd").size == tuple(n - 1 for n in labels.size)
+    assert len(list(run.out.glob("set_aside*"))) == 1
+    assert run.again(**options_of(run)) == 0
+    assert run.execution["branches_executed"] == []
+
+
+def test_a_label_map_in_an_unknown_encoding_is_set_aside(run: Practice) -> None:
+    path = run.out / "knee_all-labels.nrrd"
+    before = read_labels(path).array
+    strange = path.read_bytes().replace(b"encoding: gzip", b"encoding: zork")
+    path.write_bytes(strange)
+    assert run.again(**options_of(run)) == 0
+    assert {"EDIT_REFUSED", "EDIT_SET_ASIDE"} <= set(run.warnings)
+    assert (run.out / "set_aside_labels_1.nrrd").read_bytes() == strange
+    np.testing.assert_array_equal(read_labels(path).array, before)
+
+
+def test_a_correction_of_the_nifti_form_is_taken_over(run: Practice) -> None:
+    path = run.out / "knee_all-labels.nii.gz"
+    labels = read_labels(path)
+    array = labels.array.copy()
+    array[:2, :2, :2] = 10
+    write_volume(labels.with_array(array), path)
+    assert run.again(**options_of(run)) == 0
+    assert "review" in run.execution["branches_executed"]
+    for name in ("knee_all-labels.nii.gz", "knee_all-labels.nrrd"):
+        np.testing.assert_array_equal(read_labels(run.out / name).array, array)
+    assert not list(run.out.glob("set_aside*"))
+
+
+def test_an_edit_whose_checkpoints_were_removed_is_set_aside(run: Practice) -> None:
+    array = edit_labels(run)
+    shutil.rmtree(run.out / "checkpoints")
+    assert run.again(**options_of(run)) == 0
+    assert "LABELS_SET_ASIDE" in run.warnings
+    np.testing.assert_array_equal(read_labels(run.out / "set_aside_labels_1.nrrd").array, array)
 
 
 @pytest.mark.slow

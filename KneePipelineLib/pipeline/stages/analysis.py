@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import SegmentationError
+from ...errors import InvalidFormatError, SegmentationError
 from ...imaging import Volume, read_labels, write_volume
 from ...imaging.labels import FEMORAL_CARTILAGE, STRUCTURES, remap_labels
 from ...morphometry import MorphometryOptions, measure_prepared, prepare_knee, read_prepared, write_prepared
@@ -27,8 +27,10 @@ def review(context: StageContext) -> dict:
     labels = read_labels(context.path("segmentation", "labels.nrrd"))
     edited = context.edited is not None
     if edited:
-        corrected = read_labels(context.edited)
-        if corrected.same_grid(labels, GRID_TOLERANCE_MM):
+        corrected = _readable(context)
+        if corrected is None:
+            edited = False
+        elif corrected.same_grid(labels, GRID_TOLERANCE_MM):
             labels = labels.with_array(_checked(corrected))
         else:
             edited = False
@@ -36,6 +38,16 @@ def review(context: StageContext) -> dict:
                          "segmentation; it was not taken over. Save corrections on the grid of the original.")
     write_volume(labels, context.out / "labels.nrrd")
     return {"edited": edited, "femoral_cartilage": bool((labels.array == FEMORAL_CARTILAGE).any())}
+
+
+def _readable(context: StageContext) -> Volume | None:
+    """The correction, or None (and a warning) when it is in a form that cannot be read."""
+    try:
+        return read_labels(context.edited)
+    except InvalidFormatError as error:
+        context.warn("EDIT_REFUSED", "The label map in the output folder was changed but cannot be read; it was not "
+                     f"taken over. {error.message}")
+        return None
 
 
 def _checked(corrected: Volume) -> np.ndarray:

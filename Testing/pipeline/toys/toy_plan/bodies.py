@@ -66,6 +66,13 @@ def _say(context: StageContext, text: str) -> None:
     print(text, flush=True)
 
 
+def _bar(context: StageContext, value: list) -> None:
+    """Write without a line end, then wait until it must have been heard."""
+    text, seconds = value
+    os.write(2, text.encode())
+    time.sleep(seconds)
+
+
 def _die_saying(context: StageContext, text: str) -> None:
     print(text, file=sys.stderr, flush=True)
     os._exit(1)
@@ -120,6 +127,6 @@ def _raise_text(context: StageContext, text: str) -> None:
     raise RuntimeError(text)
 
 
-_ORDERS = {"meet": _meet, "fail": _fail, "fail_times": _fail_times, "say": _say, "die_saying": _die_saying,
+_ORDERS = {"meet": _meet, "fail": _fail, "fail_times": _fail_times, "say": _say, "bar": _bar, "die_saying": _die_saying,
            "signal": _signal, "sleep": _sleep, "children": _children, "progress": _progress, "result": _result,
            "touch": _touch, "warn": _warn, "device": _device, "no_output": _no_output, "raise_text": _raise_text}
