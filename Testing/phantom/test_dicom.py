@@ -32,6 +32,34 @@ def test_simpleitk_reads_geometry_and_values_back(pair: tuple[Volume, Volume], t
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), np.rint(pair[0].array))
 
 
+def read_by_simpleitk(files: list[Path]) -> dict[int, object]:
+    """Echo number -> image, from the headers that SimpleITK itself reads; slices by InstanceNumber."""
+    sitk = pytest.importorskip("SimpleITK")
+    of_echo: dict[int, list[tuple[int, str]]] = {}
+    for path in files:
+        header = sitk.ImageFileReader()
+        header.SetFileName(str(path))
+        header.ReadImageInformation()
+        echo, instance = (int(header.GetMetaData(tag)) for tag in ("0018|0086", "0020|0013"))
+        of_echo.setdefault(echo, []).append((instance, str(path)))
+    return {echo: sitk.ReadImage([name for _, name in sorted(members)]) for echo, members in sorted(of_echo.items())}
+
+
+@pytest.mark.parametrize("kind", ["qdess", "mese"])
+def test_simpleitk_reads_every_echo(pair: tuple[Volume, Volume], tmp_path: Path, kind: str) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    echoes = list(pair) if kind == "qdess" else DigitalKnee(0).mese(
+        Grid.sagittal((40, 40, 5), (3.5, 3.5, 16.0)).rotated((7, -5, 11)))
+    images = read_by_simpleitk(write_dicom(echoes, tmp_path, description=kind))
+    assert list(images) == list(range(1, len(echoes) + 1))
+    for ours, theirs in zip(echoes, images.values(), strict=True):
+        assert theirs.GetSize() == ours.size
+        np.testing.assert_allclose(theirs.GetOrigin(), ours.origin, atol=1e-9)
+        np.testing.assert_allclose(theirs.GetSpacing(), ours.spacing, atol=1e-6)
+        np.testing.assert_allclose(np.reshape(theirs.GetDirection(), (3, 3)), ours.direction, atol=1e-6)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(theirs), np.rint(ours.array))
+
+
 def test_both_echoes_are_one_series_with_the_spoiler_in_its_private_block(pair: tuple, tmp_path: Path) -> None:
     files = write_dicom(pair, tmp_path, description="qDESS")
     headers = [pydicom.dcmread(f) for f in files]
