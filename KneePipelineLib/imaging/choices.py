@@ -34,8 +34,11 @@ def check_echo(echo: int | str | None, count: int) -> int | str | None:
         number = int(echo)
     except (TypeError, ValueError):
         raise ConfigError("The echo must be a number counted from 1, or 'rss'.", "For example echo=1.") from None
+    if count == 1 and number != 1:
+        raise ConfigError(f"The image holds one echo only, so there is no echo {number}.",
+                          "Leave the choice of an echo out, or give the multi-echo series.", echoes=1)
     if not 1 <= number <= count:
-        raise ConfigError(f"The image holds {count} echo(es), so there is no echo {number}.",
+        raise ConfigError(f"The image holds {count} echoes, so there is no echo {number}.",
                           f"Choose 1 to {count}, or 'rss'.", echoes=count)
     return number
 

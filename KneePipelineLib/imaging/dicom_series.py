@@ -139,7 +139,7 @@ def select(series: list[Series], wanted: str | int) -> list[Series]:
         matches = [s for s in series if text and text.casefold() in s.header.description.casefold()]
     if not matches:
         raise ConfigError("No series in the input has the number, description or UID that was asked for.",
-                          f"There are: {_listing(series)}.", series=len(series))
+                          f"Choose by number; there are: {_listing(series)}.", series=len(series))
     return matches
 
 
@@ -164,7 +164,7 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
         good = [s for s in matches if not s.problem]
         if len(good) > 1 or (len(matches) > 1 and not good):
             raise ConfigError(f"{len(matches)} series fit what was asked for: {_listing(matches)}.",
-                              "Choose by series number or SeriesInstanceUID.", series=len(matches))
+                              "Choose by number (the one in front of each description).", series=len(matches))
         return (good or matches)[0]
     if source.single is not None:
         return _series_of_file(source, series, warnings)
@@ -175,7 +175,7 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
     if len(series) > 1:
         others = len(series) - 1
         warnings.append(("SEVERAL_SERIES", f"The input holds {len(series)} series; the largest 3-D one was read "
-                         f"(number {best.label()}) and {others} left aside."))
+                         f"(number {best.label()}) and {others} left aside; choose by number to read another."))
     return best
 
 

@@ -251,6 +251,9 @@ def check_values(array: np.ndarray, *, allow_nan: bool = False) -> None:
         bad = int(array.size - np.count_nonzero(np.isfinite(array)))
         raise InvalidFormatError(f"The image holds {bad} voxels that are not numbers (NaN or infinite).",
                                  "Export the image again, or replace these voxels.", voxels=bad)
+    if low == high == 0 and array.dtype.kind in "biu":
+        raise InvalidFormatError("The image is constant: every voxel is 0, as in an empty label map.",
+                                 "Check that the segmentation or the image was saved with its contents.", value=low)
     if low == high:
         raise InvalidFormatError(f"The image is constant: every voxel has the value {low:g}.",
                                  "Export the image again; this one is empty.", value=low)

@@ -22,6 +22,9 @@ READABLE = "DICOM (folder, file, zip), NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr
 _SUFFIXES = {".nii": "NIfTI", ".nii.gz": "NIfTI", ".nrrd": "NRRD", ".nhdr": "NRRD",
              ".mha": "MetaImage", ".mhd": "MetaImage", ".dcm": "DICOM", ".ima": "DICOM", ".zip": "zip"}
 
+_EMPTY_HINTS = {"folder": "Give the folder that holds the images.",
+                "archive": "Export the images again, or give an archive that holds them."}
+
 
 class Source:
     """An opened input. Use :func:`open_input`; a zip archive stays unpacked as long as the source is open.
@@ -186,7 +189,7 @@ def _open_folder(folder: Path, limits: Limits, temporary: bool = False) -> Sourc
                 dicom.append(path)
     what = "archive" if temporary else "folder"
     if seen == 0:
-        raise NothingUsableError(f"The {what} is empty.", "Give the folder that holds the images.")
+        raise NothingUsableError(f"The {what} is empty.", _EMPTY_HINTS[what])
     if dicom:
         return Source("DICOM", folder, tuple(dicom), limits, temporary=temporary)
     if not images:

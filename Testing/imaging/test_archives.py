@@ -68,6 +68,18 @@ def test_other_formats_may_be_zipped_too(make: object, tmp_path: Path) -> None:
     assert (read_labels(archive).array == make.volume().array).all()
 
 
+def test_an_empty_archive_and_an_empty_folder_have_their_own_hints(tmp_path: Path) -> None:
+    hints = {}
+    for what, path in (("archive", archive_with(tmp_path / "a.zip")), ("folder", tmp_path / "empty")):
+        if what == "folder":
+            path.mkdir()
+        with pytest.raises(NothingUsableError, match=f"The {what} is empty") as caught:
+            read_image(path)
+        hints[what] = caught.value.hint
+    assert "folder" not in hints["archive"]
+    assert "archive" not in hints["folder"]
+
+
 def test_an_open_archive_is_unpacked_once(make: object, tmp_path: Path, temporary_folder: Path) -> None:
     uid = "1.2.3.4.5"
     for n in (1, 2):

@@ -135,7 +135,10 @@ def test_the_largest_series_is_read_with_a_warning_and_any_can_be_chosen(make: o
     error = fails(ConfigError, tmp_path, series="dess")
     assert "SAG DESS" in error.message
     assert "COR DESS" in error.message
-    assert "SAG PD FS" in fails(ConfigError, tmp_path, series="ultrasound").hint
+    assert "hoose by number" in error.hint
+    assert "hoose by number" in found.meta["warnings"][0][1]
+    unknown = fails(ConfigError, tmp_path, series="ultrasound").hint
+    assert unknown.startswith("Choose by number; there are: 3 (SAG PD FS)")
     listed = list_series(tmp_path)
     assert [(s.number, s.description, s.slices, s.size) for s in listed] == [
         (3, "SAG PD FS", 5, (7, 6, 5)), (4, "SAG DESS", 9, (9, 9, 9)), (5, "COR DESS", 5, (7, 6, 5))]

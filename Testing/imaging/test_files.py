@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from KneePipelineLib.errors import (
+    ConfigError,
     InputTooLargeError,
     InvalidFormatError,
     KneePipelineError,
@@ -303,6 +304,21 @@ def test_voxels_that_are_no_numbers_are_refused(bad: float, make: object, tmp_pa
     path = write_volume(Volume(array), tmp_path / "a.nrrd")
     assert "1 voxels" in fails(InvalidFormatError, path).message
     assert np.isclose(read_image(path, allow_nan=True).array[1, 2, 3], bad, equal_nan=True)
+
+
+def test_an_empty_label_map_is_called_one(tmp_path: Path) -> None:
+    for kind in (np.uint8, np.int16):
+        write_volume(Volume(np.zeros((5, 6, 7), kind)), tmp_path / "image.nrrd")
+        assert "empty label map" in fails(InvalidFormatError, tmp_path / "image.nrrd").message
+    write_volume(Volume(np.zeros((5, 6, 7), np.float32)), tmp_path / "image.nrrd")
+    assert "label map" not in fails(InvalidFormatError, tmp_path / "image.nrrd").message
+
+
+def test_one_echo_is_called_one(tmp_path: Path) -> None:
+    write_volume(Volume(np.arange(210.0).reshape(5, 6, 7).astype(np.int16)), tmp_path / "image.nrrd")
+    error = fails(ConfigError, tmp_path / "image.nrrd", echo=7)
+    assert error.message == "The image holds one echo only, so there is no echo 7."
+    assert "Choose 1 to" not in error.hint
 
 
 def test_a_constant_image_is_refused(tmp_path: Path) -> None:
