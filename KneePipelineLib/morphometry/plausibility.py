@@ -91,7 +91,10 @@ def _coarse(labels: Volume, mapping: dict[int, int]) -> Volume:
     for value, canonical in mapping.items():
         if value < len(table):
             table[value] = canonical
-    return Volume(table[sampled], labels.spacing * steps, labels.origin, labels.direction)
+    held = [np.flatnonzero(sampled.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = tuple(slice(int(h[0]), int(h[-1]) + 1) if len(h) else slice(0, 0) for h in held)
+    start = [s.start * step for s, step in zip(reversed(box), steps, strict=True)]
+    return Volume(table[sampled[box]], labels.spacing * steps, labels.to_physical(start), labels.direction)
 
 
 def _misplaced_femur(coarse: Volume) -> Fault | None:

@@ -94,7 +94,8 @@ def canonical_labels(labels: Volume, scheme: str | Path = "auto") -> Volume:
         if fault is not None:
             raise SegmentationError(f"{READ_AS.get(name, f'Read as {name}')}, {fault.clause}.", fault.hint)
     meta = {k: v for k, v in labels.meta.items() if k != "segments"} | {"label_scheme": name}
-    return Volume(apply_mapping(array, mapping), labels.spacing, labels.origin, labels.direction, meta)
+    array = apply_mapping(array, {value: mapping[value] for value in counts})
+    return Volume(array, labels.spacing, labels.origin, labels.direction, meta)
 
 
 def integer_labels(array: np.ndarray) -> np.ndarray:

@@ -8,7 +8,14 @@ import pytest
 from KneePipelineLib.errors import ConfigError, SegmentationError
 from KneePipelineLib.imaging import Volume
 from KneePipelineLib.imaging.labels import REGIONS
-from KneePipelineLib.morphometry import MEASURES, MENISCUS_MEASURES, WARNINGS, laterality, measure_knee
+from KneePipelineLib.morphometry import (
+    MEASURES,
+    MENISCUS_MEASURES,
+    WARNINGS,
+    canonical_labels,
+    laterality,
+    measure_knee,
+)
 from KneePipelineLib.phantom import DigitalKnee, Grid
 
 
@@ -222,16 +229,40 @@ def test_tiny_map(digital_knee):
         assert result.regions[region]["ThC_cAB_mm"] == pytest.approx(truth[region]["ThC_cAB_mm"], abs=0.5)
 
 
-@pytest.mark.slow
-def test_huge_map(knee_labels, measured):
-    """A small knee in a large field of view, in an integer type it does not need."""
-    array = np.zeros((200, 512, 512), np.int32)
+HUGE = (200, 512, 512)
+
+
+def in_a_large_field(labels: Volume, kind: type) -> Volume:
+    """The same knee in a large field of view, in an integer type it does not need."""
+    array = np.zeros(HUGE, kind)
     k, j, i = (60, 120, 200)
-    size = knee_labels.array.shape
-    array[k:k + size[0], j:j + size[1], i:i + size[2]] = knee_labels.array
-    origin = knee_labels.to_physical(np.array([-i, -j, -k]))
-    result = measure_knee(Volume(array.astype(np.uint8), knee_labels.spacing, origin, knee_labels.direction))
-    assert result.subregions.array.shape == array.shape
+    size = labels.array.shape
+    array[k:k + size[0], j:j + size[1], i:i + size[2]] = labels.array
+    return Volume(array, labels.spacing, labels.to_physical(np.array([-i, -j, -k])), labels.direction)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_huge_map_is_made_small_without_copies(knee_labels, kind):
+    """Besides what came in: the bytes it becomes, and less than half as much again on the way."""
+    import tracemalloc
+
+    volume = in_a_large_field(knee_labels, kind)
+    tracemalloc.start()
+    try:
+        found = canonical_labels(volume)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.array.dtype == np.uint8
+    assert np.array_equal(found.array, volume.array)
+    assert peak < 1.5 * found.array.nbytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [np.int32, np.int64])
+def test_huge_map(knee_labels, measured, kind):
+    result = measure_knee(canonical_labels(in_a_large_field(knee_labels, kind)))
+    assert result.subregions.array.shape == HUGE
     for region in REGIONS:
         assert result.regions[region]["ThC_cAB_mm"] == pytest.approx(measured.regions[region]["ThC_cAB_mm"], abs=0.02)
 
