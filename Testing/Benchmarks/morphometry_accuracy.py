@@ -8,15 +8,20 @@ missed:
 
 - regional mean thickness (ThC_cAB, and the field's mm_mean): mean error over the seeds at most 0.05 mm in every region;
 - thickness at each covered vertex: mean absolute error at most 0.10 mm in every cartilage;
-- volume and areas (VC, tAB, cAB): mean error over the seeds at most 3 % in every region;
-- denuded area of the defects: mean error over the seeds at most 5 % in every cartilage.
+- volume and areas (VC, tAB, cAB): over the seeds, at most 3 % in every region;
+- denuded area of the defects: over the seeds, at most 5 % in every cartilage.
 
-The largest error of a single knee is printed beside each mean.
+Volumes and areas are held to both readings of a bound, the signed mean, which lets errors of two knees cancel, and the
+stricter mean absolute error; the largest error of a single knee, and which one it is, stands beside them.
+
+A second table compares the real knee of ``../shared``, when it is there, with pyMSKT's own numbers: every regional
+mean within 0.10 mm, Dice of each femoral subregion at least 0.90.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -24,8 +29,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from KneePipelineLib.imaging.labels import REGIONS
-from KneePipelineLib.morphometry import KneeMorphometry, measure_knee
+from KneePipelineLib.imaging import read_labels
+from KneePipelineLib.imaging.labels import BY_VALUE, REGIONS
+from KneePipelineLib.morphometry import KneeMorphometry, canonical_labels, measure_knee
 from KneePipelineLib.phantom import Defect, DigitalKnee
 
 BOUNDS = {"ThC_cAB_mm": 0.05, "mm_mean": 0.05, "VC_mm3": 3.0, "tAB_mm2": 3.0, "cAB_mm2": 3.0}
@@ -33,6 +39,8 @@ VERTEX_BOUND_MM, DEFECT_BOUND_PERCENT = 0.10, 5.0
 CARTILAGES = {"fem_cart": ("femur", range(11, 16)), "med_tib_cart": ("tibia", (5,)), "lat_tib_cart": ("tibia", (6,)),
               "pat_cart": ("patella", (7,))}
 DEFECTS = (Defect("femoral", (21, -12), 6.0), Defect("medial_tibial", (20, 0), 5.0), Defect("patellar", (8, 0), 4.5))
+PYMSKT_BOUND_MM, DICE_BOUND = 0.10, 0.90
+SUBREGION_LABELS = range(11, 16)
 DEFECT_REGIONS = ("fem_cart", "med_tib_cart", "pat_cart")
 
 
@@ -66,11 +74,39 @@ def defect_errors(knee: DigitalKnee) -> dict[str, float]:
             for region in DEFECT_REGIONS}
 
 
-def line(name: str, values: list[float], bound: float, unit: str) -> bool:
-    """Print the mean and the largest of some errors beside the bound of the mean; whether it is kept."""
-    mean, worst = float(np.mean(values)), max(values, key=abs)
-    met = abs(mean) <= bound
-    print(f"  {name:<34}{mean:+8.3f} {unit:<3} worst knee {worst:+8.3f}   bound {bound:g} {'' if met else 'MISSED'}")
+def line(name: str, values: list[float], bound: float, unit: str, first: int, *, strict: bool = False) -> bool:
+    """Print mean, mean absolute and worst error beside the bound; whether the mean (strict: both) keeps it."""
+    mean, absolute, worst = float(np.mean(values)), float(np.mean(np.abs(values))), int(np.argmax(np.abs(values)))
+    missed = [what for what, value, counts in (("mean", abs(mean), True), ("mean absolute", absolute, strict))
+              if counts and not value <= bound]
+    print(f"  {name:<20} mean {mean:+7.3f}  absolute {absolute:6.3f} {unit:<3} worst {values[worst]:+7.3f} "
+          f"(seed {first + worst})  bound {bound:g} {'MISSED by the ' + ' and the '.join(missed) if missed else ''}")
+    return not missed
+
+
+def against_pymskt(shared: Path) -> bool:
+    """Print the real knee beside pyMSKT's numbers; whether every region and subregion agrees."""
+    folder = shared / "reference" / "pymskt_knee_dess_right"
+    reference = json.loads((folder / "sag_thickness_results.json").read_text(encoding="utf-8"))
+    result = measure_knee(canonical_labels(read_labels(shared / "data" / "knee_dess_right_labels.nrrd")))
+    theirs = read_labels(folder / "sag_subregions-labels.nrrd").array
+    met = True
+    print("Real knee: regional mean thickness, mm\n  region                    ours  pyMSKT  difference")
+    for column, value in reference.items():
+        if column.endswith("_mm_mean"):
+            region = column.removesuffix("_mm_mean")
+            ours = result.regions[region]["mm_mean"]
+            kept = abs(ours - value) <= PYMSKT_BOUND_MM
+            met &= kept
+            print(f"  {region:<22}{ours:8.3f}{value:8.3f}{ours - value:+12.3f}   bound {PYMSKT_BOUND_MM:g} "
+                  f"{'' if kept else 'MISSED'}")
+    print("Real knee: Dice of the subregions")
+    for label in SUBREGION_LABELS:
+        a, b = result.subregions.array == label, theirs == label
+        dice = 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+        kept = bool(dice >= DICE_BOUND)
+        met &= kept
+        print(f"  {BY_VALUE[label].name:<22}{dice:8.3f}   bound {DICE_BOUND:g} {'' if kept else 'MISSED'}")
     return met
 
 
@@ -78,6 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared")
     options = parser.parse_args()
     regional, vertex, defects, bare = [], [], [], []
     for seed in range(options.first, options.first + options.seeds):
@@ -93,14 +130,20 @@ def main() -> int:
         unit = "mm" if bound < 1 else "%"
         print(f"{name}: error, {unit}")
         for region in REGIONS:
-            met &= line(region, [errors[region][name] for errors in regional], bound, unit)
+            met &= line(region, [errors[region][name] for errors in regional], bound, unit, options.first,
+                        strict=unit == "%")
     print("Thickness at covered vertices: mean absolute error, mm")
     for cartilage in CARTILAGES:
-        met &= line(cartilage, [errors[cartilage] for errors in vertex], VERTEX_BOUND_MM, "mm")
+        met &= line(cartilage, [errors[cartilage] for errors in vertex], VERTEX_BOUND_MM, "mm", options.first)
     print("Denuded area of the defects: error, %")
     for region in DEFECT_REGIONS:
-        met &= line(region, [errors[region] for errors in defects], DEFECT_BOUND_PERCENT, "%")
+        met &= line(region, [errors[region] for errors in defects], DEFECT_BOUND_PERCENT, "%", options.first,
+                    strict=True)
     print(f"Denuded area found on intact femurs: {np.mean(bare):.1f} mm2 on average, {max(bare):.1f} at most")
+    if (options.shared / "reference" / "pymskt_knee_dess_right").is_dir():
+        met &= against_pymskt(options.shared)
+    else:
+        print("Real knee: left out, its data is not beside the checkout.")
     print("All bounds met." if met else "A bound was MISSED.")
     return 0 if met else 1
 
