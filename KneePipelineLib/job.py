@@ -119,10 +119,10 @@ class JobOptions:
         layers.append({key: value for key, value in (cli or {}).items() if value is not None})
         if any(env.get(name, "").strip().lower() in TRUE_WORDS for name in PRACTICE_VARIABLES):
             layers.append({"practice": True})
-        return cls._from_layers(layers)
+        return cls._from_layers(layers, check_steps=True)
 
     @classmethod
-    def _from_layers(cls, layers: list[Mapping[str, Any]]) -> JobOptions:
+    def _from_layers(cls, layers: list[Mapping[str, Any]], check_steps: bool = False) -> JobOptions:
         problems: list[str] = []
         merged: dict[str, Any] = {}
         for layer in layers:
@@ -132,9 +132,12 @@ class JobOptions:
         known = {f.name: f for f in fields(cls) if f.name != "unknown"}
         checked = {name: _check(known[name], value, problems) for name, value in merged.items() if name in known}
         options = cls(**checked, unknown={key: value for key, value in merged.items() if key not in known})
-        model, own = options.default_seg_model, options.models if isinstance(options.models, dict) else {}
+        own = {name: path for name, path in options.models.items() if path} if isinstance(options.models, dict) else {}
+        model = options.default_seg_model
         if isinstance(model, str) and model not in (*KNOWN_MODELS, *own):
             problems.append(f"segmentation_model '{model}' is not a known network{_nearest(model, own)}")
+        if check_steps and options.steps and isinstance(options.steps, tuple):
+            problems += _unknown_steps(options.steps)
         if problems:
             raise ConfigError(_sentence(problems), "Correct the option(s) named and start again.", problems=problems)
         return options
@@ -224,15 +227,38 @@ def _check(option: Any, value: Any, problems: list[str]) -> Any:
     else:
         value, problem = _check_text(kind, value, optional=option.default is None)
     if problem:
-        shown = "" if kind in ("path", "paths") else f", not {value!r}"
+        shown = "" if kind in ("path", "paths") else f", not {_shown(value)}"
         problems.append(f"{name} {problem}{shown[:80]}")
     return value
+
+
+def _finite(value: float) -> bool:
+    """Whether a number has a place among the floating-point ones: 10**400 has not."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; whole numbers of thousands of digits refuse to be text."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number beyond all bounds"
+
+
+def _unknown_steps(steps: tuple[str, ...]) -> list[str]:
+    from .pipeline.plan import step_names
+
+    names = step_names()
+    return [f"steps: there is no '{name}'; there are {', '.join(names)}" for name in steps if name.lower() not in names]
 
 
 def _check_number(kind: str, value: Any, limits: Mapping[str, Any], optional: bool) -> tuple[Any, str | None]:
     if value is None and optional:
         return None, None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
         return value, "must be a number"
     if kind == "int":
         if value != int(value):

@@ -19,6 +19,7 @@ from .files import fresh_folder, hash_file, hash_folder, hash_json, missing_file
 __all__ = ["CheckpointStore", "Manifest", "hash_folder", "missing_files"]
 
 MANIFEST = "manifest.json"
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,17 @@ class CheckpointStore:
         return manifest, manifest is None and path.exists()
 
     def damaged_files(self, name: str, manifest: Manifest, location: Path | None = None) -> list[str]:
-        """Files of a manifest that are missing or changed, in ``location`` or the step's own folder."""
+        """Files of a manifest that are missing or changed, in ``location`` or the step's own folder.
+
+        In the step's own folder a file that nobody knows is damage too (a file manager's own notes are not).
+        """
         folder = location or self.folder(name)
-        return [file for file, entry in manifest.outputs.items() if not _intact(folder / file, entry)]
+        damaged = [file for file, entry in manifest.outputs.items() if not _intact(folder / file, entry)]
+        if location is None and folder.is_dir():
+            there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+            damaged += sorted(there.keys() - manifest.outputs.keys() - {MANIFEST}
+                              - {file for file, path in there.items() if path.name in _LITTER})
+        return damaged
 
     def commit(self, name: str, manifest: Manifest) -> None:
         """Make a working folder the finished one, in place of an earlier one."""

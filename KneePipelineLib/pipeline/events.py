@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -143,26 +142,6 @@ def sinks_for(events: object, stderr: IO[str] | None = None) -> list[EventSink]:
     if callable(events):
         return [Callback(events)]
     return [JsonLines(events)]
-
-
-class Scrubber:
-    """Takes what could identify a person out of a text: the paths that were given, and the home folder."""
-
-    def __init__(self, paths: list[str]) -> None:
-        words = set()
-        for path in filter(None, paths):
-            absolute = os.path.abspath(path)
-            name = os.path.basename(absolute)
-            words |= {path, absolute, os.path.realpath(absolute), os.path.dirname(absolute)}
-            # A short or everyday name such as "knee" would blot out ordinary words.
-            words |= {name} if len(name) > 6 else set()
-        words.add(os.path.expanduser("~"))
-        self._words = sorted((w for w in words if len(w) > 3), key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        for word in self._words:
-            text = text.replace(word, "<path>")
-        return text
 
 
 def _duration(seconds: float) -> str:

@@ -184,10 +184,10 @@ class StateExecution:
     def _hear_output(self, attempt: Attempt | None, line: str) -> None:
         progress = parse_progress(line)
         if progress is None or progress.fraction in (0, 1):
-            self.job.log.line(self.job.scrub(line))  # not every step of a bar
+            self.job.log.line(self.job.scrub.foreign(line))  # not every step of a bar
         if attempt is not None and progress is not None:
             attempt.last_sign = self.job.clock.monotonic()
-            title = self.job.scrub(progress.message) or attempt.step.title
+            title = self.job.scrub.foreign(progress.message) or attempt.step.title
             self.job.progress.advance(attempt.step.name, progress.fraction, title)
 
     def _hear_step(self, attempt: Attempt, kind: str, event: dict) -> None:
@@ -203,10 +203,9 @@ class StateExecution:
         elif kind == "done":
             self._done(attempt, event)
         elif kind == "failed":
-            job.log.line(job.scrub(event["traceback"]))
+            job.log.line(job.scrub.foreign(event["traceback"]))
             attempt.lane.step = None
-            values = {**event["error"], "message": job.scrub(event["error"]["message"])}
-            self._failed(attempt, Failure(error_from_dict(values), event["kind"]))
+            self._failed(attempt, Failure(error_from_dict(job.scrub.error(event["error"])), event["kind"]))
 
     def _done(self, attempt: Attempt, event: dict) -> None:
         job, step = self.job, attempt.step
@@ -252,19 +251,18 @@ class StateExecution:
             job.warn("RETRY", f"{step.title}: {retry.sentence}")
             return
         del self._attempts[step.name]
-        error = failure.error
-        if failure.kind == MEMORY and not isinstance(error, MemoryCriticalError):
-            error = MemoryCriticalError("Memory does not suffice, not even for the smallest portion on the CPU.",
-                                        error.hint, **error.details)
-        if not (step.degrades_to and step.degrades_when(job.options, job.results)):
+        degrades = bool(step.degrades_to and step.degrades_when(job.options, job.results))
+        error = failure.error if failure.kind != MEMORY else _out_of_memory(failure.error, step, degrades)
+        if not degrades:
             raise error
         self._degrade(step, error)
 
     def _degrade(self, step: Step, error: KneePipelineError) -> None:
         job = self.job
-        job.outcomes[step.name] = {"status": "failed", "error": error.to_dict(), "reason": error.message}
+        values = job.scrub.error(error.to_dict())
+        job.outcomes[step.name] = {"status": "failed", "error": values, "reason": values["message"]}
         job.progress.drop(step.name)
-        job.emit({"v": 1, "event": "error", **error.to_dict()})
+        job.emit({"v": 1, "event": "error", **values})
         job.warn("DEGRADED", f"{step.title} failed; what is delivered is {step.degrades_to}.")
 
     def _look_for_hangs(self) -> None:
@@ -274,6 +272,12 @@ class StateExecution:
                 error = TimedOutError(f"'{attempt.step.title}' gave no sign of life for {job.hang_after_s:g} s.",
                                       "Run the same command again; log.txt has the last words.", step=attempt.step.name)
                 self._failed(attempt, Failure(error, TIMEOUT))
+
+
+def _out_of_memory(error: KneePipelineError, step: Step, degrades: bool) -> KneePipelineError:
+    """Memory that never sufficed: a hard stop where nothing can be delivered, else a failure of that step."""
+    values = {**error.to_dict(), "message": "Memory does not suffice, not even for the smallest portion on the CPU."}
+    return error_from_dict({**values, "code": step.failure_code if degrades else MemoryCriticalError.code})
 
 
 def _told(outcome: dict) -> dict:

@@ -70,10 +70,19 @@ def error_from_dict(values: dict) -> KneePipelineError:
 
 
 def kind_of(error: KneePipelineError) -> str:
-    """The kind of one of our own errors. A room says ``retry="model_load"`` or ``"network"`` among the details."""
+    """The kind of one of our own errors.
+
+    A room says ``retry="model_load"`` or ``"network"`` among the details, or raises WeightsCorruptError from the
+    error that reading the weights met.
+    """
     asked = error.details.get("retry")
     if asked in MAX_RETRIES:
         return str(asked)
+    cause = error.__cause__
+    if isinstance(error, errors.WeightsCorruptError) and isinstance(cause, (OSError, EOFError, RuntimeError)):
+        # Reading failed; a checksum that differs has no such cause and would differ again.
+        known = recognise(str(cause))
+        return known.kind if known is not None else MODEL_LOAD
     return MEMORY if isinstance(error, errors.GpuMemoryError) else NEVER
 
 

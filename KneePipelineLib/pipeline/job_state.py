@@ -12,12 +12,13 @@ from ..errors import CancelledError, TimedOutError
 from ..job import JobOptions
 from .checkpoints import CheckpointStore, Manifest
 from .clock import Clock
-from .events import LogFile, Scrubber
+from .events import LogFile
 from .history import History
 from .plan import Step
 from .progress import Progress
 from .publish import Publisher
 from .record import RunRecord
+from .scrubbing import Scrubber
 
 POLL_S = 0.2
 GPU_DEADLINE_S = 30 * 60.0

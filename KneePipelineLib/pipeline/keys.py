@@ -15,7 +15,7 @@ from ..job import LABEL_SCHEMES, JobOptions
 from . import networks
 from .checkpoints import Manifest
 from .files import Check, hash_file, hash_json, hash_tree, hash_weights
-from .plan import PACKAGE, Step
+from .plan import PACKAGE, STEPS, Step
 
 _WEIGHT_OPTIONS = ("models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only")
 _INSTALLED = {"nsm": "shape_647", "nsm_bone_only": "shape_551", "bscore": "bscore_647",
@@ -105,6 +105,14 @@ def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]
     return values
 
 
+def told_options(options: JobOptions) -> dict[str, Any]:
+    """The options that results.json tells: those that can change a result, without paths."""
+    relevant = {name for step in STEPS for name in step.options} | {"practice"}
+    if options.segmentation is not None:
+        relevant -= set(networks.OPTIONS) - {"seed"}
+    return {name: value for name, value in options.without_paths().items() if name in relevant}
+
+
 def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before: Mapping[str, Manifest],
              outcomes: Mapping[str, Mapping], edit: Path | None,
              check: Check = lambda: None) -> dict[str, Any]:
@@ -136,6 +144,7 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
     if step.edited:
         key["edit"] = hash_file(edit) if edit else None
     if step.publishes:
+        key["told"] = hash_json(told_options(options))
         key["outcomes"] = {name: [str(o["status"]), o.get("reason"), (o.get("error") or {}).get("code")]
                            for name, o in sorted(outcomes.items()) if name != step.name}
         key["warnings"] = {name: [list(w) for w in before[name].warnings] for name in step.uses() if name in before}

@@ -17,7 +17,7 @@ from ..job import JobOptions
 from . import faults
 from .checkpoints import CheckpointStore
 from .clock import Clock
-from .events import LogFile, Scrubber, sinks_for
+from .events import LogFile, sinks_for
 from .execution import StateExecution
 from .failures import from_exception
 from .files import hash_file, write_json
@@ -30,6 +30,7 @@ from .processes import Guardian, kill_token
 from .progress import Progress
 from .publish import Publisher, is_whole
 from .record import RunRecord, versions
+from .scrubbing import Scrubber, paths_in
 from .states import WORKING_STATES, State
 from .workers import Workers
 
@@ -126,7 +127,7 @@ class Orchestrator:
         store = CheckpointStore(out / "checkpoints")
         publishing = next((step.folder for step in self.steps if step.publishes), "results")
         history = History(history_file(), "practice" if options.practice else options.device)
-        scrub = Scrubber([options.input, options.segmentation, options.echoes, options.output])
+        scrub = Scrubber(paths_in(options))
         log = LogFile(out / "log.txt", self.clock)
         self._sinks.append(log)
         job = Job(
@@ -213,7 +214,8 @@ class Orchestrator:
         job = self._job
         failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
         job.record.enter(State.COMPLETE)
-        job.record.status = "complete"
+        job.record.status = "degraded" if failed else "complete"
+        job.record.error = job.outcomes[failed[0]]["error"] if failed else None
         job.record.results = {"complete": True, "degraded": failed, "files": {
             name: entry["sha256"] for manifest in job.manifests.values() if manifest.step == self._publishing()
             for name, entry in manifest.outputs.items()}}
@@ -237,7 +239,7 @@ class Orchestrator:
         if job is not None:
             if self._workers is not None:
                 self._workers.end_all()
-            values["message"] = job.scrub(values["message"])
+            values = job.scrub.error(values)
             job.record.error = values
             job.record.status = {"CANCELLED": "cancelled"}.get(error.code, "failed")
             job.record.enter(State.ERROR)
@@ -246,7 +248,7 @@ class Orchestrator:
             if not isinstance(raised, KneePipelineError):
                 import traceback
 
-                job.log.line(job.scrub("".join(traceback.format_exception(raised))))
+                job.log.line(job.scrub.foreign("".join(traceback.format_exception(raised))))
         self._emit({"v": 1, "event": "error", **values})
         if job is not None:
             job.progress.enter(State.ERROR, values["message"])

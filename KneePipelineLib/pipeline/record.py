@@ -93,7 +93,7 @@ class RunRecord:
     def _stage_complete(self) -> str | None:
         """The last state that was finished."""
         names = [s["state"] for s in self._states]
-        if self.status == "complete":
+        if self.status in ("complete", "degraded"):
             return State.COMPLETE.name
         finished = [name for name in names[:-1] if name != State.ERROR.name]
         if names and names[-1] == State.ERROR.name:

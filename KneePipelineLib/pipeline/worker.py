@@ -89,7 +89,7 @@ def run_request(request: dict, send: Any) -> dict:
     try:
         faults.watch_writes(step, context.out)
         faults.hit(f"step:{step}")
-        result = run_body(request["body"], context)
+        result = plain_json(run_body(request["body"], context))
         missing = missing_files(context.out, request["writes"])
         if missing:
             raise RuntimeError(f"step {step} did not leave {missing}")
@@ -97,9 +97,20 @@ def run_request(request: dict, send: Any) -> dict:
         faults.hit(f"done:{step}")
     except BaseException as error:
         failure = from_exception(error, request["failure_code"])
-        return {"event": "failed", "error": failure.error.to_dict(), "kind": failure.kind,
+        return {"event": "failed", "error": plain_json(failure.error.to_dict(), nan=True), "kind": failure.kind,
                 "traceback": traceback.format_exc(), "record": _record(began, cpu_began)}
     return {"event": "done", "result": result, "outputs": outputs, "record": _record(began, cpu_began)}
+
+
+def plain_json(values: dict, nan: bool = False) -> dict:
+    """The same values as JSON gives them back.
+
+    Raises
+    ------
+    ValueError
+        For NaN and infinity, unless ``nan`` allows them; they become None.
+    """
+    return json.loads(json.dumps(values, allow_nan=nan, default=_plain), parse_constant=lambda word: None)
 
 
 def run_body(body: str, context: StageContext) -> dict:

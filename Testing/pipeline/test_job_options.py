@@ -160,3 +160,14 @@ def test_any_valid_options_survive_the_round_trip(unknown: dict, batch: int, smo
                                     "clip_femur_top": clip, "side": side})
     assert JobOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
     assert options.unknown == unknown
+
+
+def test_odd_values_are_all_in_the_one_error() -> None:
+    values = {"steps": ["thickness", "nonsense"], "seed": 10**400, "timeout": 10**400, "batch_size": 10**5000,
+              "models": {"mynet": None}, "default_seg_model": "mynet"}
+    with pytest.raises(ConfigError) as caught:
+        JobOptions.from_sources(values, env={})
+    problems = caught.value.details["problems"]
+    assert len(problems) == 5
+    for word in ("nonsense", "seed", "timeout", "batch_size", "mynet"):
+        assert sum(word in problem for problem in problems) == 1, word

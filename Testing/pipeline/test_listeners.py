@@ -19,6 +19,7 @@ from KneePipelineLib.pipeline.events import JsonLines, Terminal
 from KneePipelineLib.pipeline.files import CHUNK_BYTES, hash_file, hash_tree, hash_weights
 from KneePipelineLib.pipeline.keys import library_version, step_key, weights_hashes
 from KneePipelineLib.pipeline.plan import step_named
+from KneePipelineLib.pipeline.scrubbing import Scrubber, paths_in
 
 from .conftest import ToyRun
 from .test_orchestrator import check_events
@@ -236,3 +237,29 @@ def test_options_that_are_not_understood_are_reported(toy_run: ToyRun) -> None:
     assert toy_run(mystery=1) == 0
     warned = [w for w in toy_run.of("warning") if w["code"] == "UNKNOWN_OPTIONS"]
     assert "mystery" in warned[0]["message"]
+
+
+def test_scrubbing_reaches_every_option_and_every_depth(tmp_path: Path) -> None:
+    options = JobOptions.from_dict({"input": "/data/Doe/Doe.nrrd", "truth": "/data/Truthful_Jane.json",
+                                    "label_scheme": "/data/Scheme_of_Jane.json", "models": {"x": "/weights/Mary/w.pth"},
+                                    "output": "/results/Ann/out"})
+    scrub = Scrubber(paths_in(options))
+    told = scrub.error({"code": "X", "message": "Doe failed out of memory", "hint": "see /weights/Mary/w.pth",
+                        "details": {"a": [{"b": "Truthful_Jane.json"}], "c": "/data/Scheme_of_Jane.json", "n": 3}})
+    text = json.dumps(told)
+    for name in ("Doe", "Jane", "Mary"):
+        assert name not in text
+    assert "failed out of memory" in text
+    assert told["details"]["n"] == 3
+    assert scrub("Doell is another word") == "Doell is another word"
+
+
+@pytest.mark.parametrize(("line", "expected"), [
+    ("reading /mnt/pacs/Jane/IM_1 now", "reading <path> now"),
+    ("skipped Jane^Doe.dcm and Doe.nii.gz", "skipped <path> and <path>"),
+    (r"open C:\\pacs\\Jane.x failed", "open <path> failed"),
+    ('File "/usr/lib/site-packages/torch/serial.py", line 3', 'File "<path>/serial.py", line 3'),
+    ("T1/T2 at 3 mm/s, 45%", "T1/T2 at 3 mm/s, 45%"),
+])
+def test_foreign_lines_lose_every_path(line: str, expected: str) -> None:
+    assert Scrubber([]).foreign(line) == expected

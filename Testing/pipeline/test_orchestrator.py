@@ -67,8 +67,10 @@ def test_second_run_does_nothing_and_changed_options_only_what_depends_on_them(t
     assert toy_run() == 0
     assert toy_run.executed == []
     assert toy_run(batch_size=8) == 0
-    # Its output is the same as before, so nothing after it has to be done again.
-    assert toy_run.executed == ["second"]
+    # Its output is the same as before, so nothing is measured again; but results.json tells the options.
+    assert toy_run.executed == ["second", "files"]
+    assert toy_run(batch_size=8, timeout=900) == 0
+    assert toy_run.executed == []
     assert toy_run(batch_size=8, restart=True) == 0
     assert set(toy_run.executed) == {"first", "second", "left", "right", "files"}
 
@@ -94,6 +96,39 @@ def test_a_branch_that_may_fail_does_not_cost_the_rest(toy_run: ToyRun) -> None:
     assert any(w["code"] == "DEGRADED" for w in toy_run.of("warning"))
     assert "right failed It failed. NSM_FAILED" in (toy_run.out / "results.json").read_text()
     assert toy_run.record["results"]["degraded"] == ["right"]
+
+
+def test_a_degraded_run_says_so_in_its_record(toy_run: ToyRun) -> None:
+    assert toy_run({"right": {"fail": "ShapeModelError"}}) == 0
+    assert (toy_run.record["status"], toy_run.record["error"]["code"]) == ("degraded", "NSM_FAILED")
+    assert toy_run.record["stage_complete"] == "COMPLETE"
+    assert toy_run() == 0
+    assert (toy_run.record["status"], toy_run.record["error"]) == ("complete", None)
+
+
+def test_memory_that_a_branch_lacks_is_no_hard_stop(toy_run: ToyRun, tmp_path: Path) -> None:
+    assert toy_run({"right": {"fail_times": [str(tmp_path / "notes"), "memory", 9]}}) == 0
+    error = toy_run.of("error")[0]
+    assert error["code"] == "PIPELINE_ERROR"
+    assert "Memory does not suffice" in error["message"]
+
+
+def test_a_result_that_is_no_json_fails_the_step_and_not_the_worker(toy_run: ToyRun) -> None:
+    assert toy_run({"right": {"nan_result": 1}}) == 0
+    assert toy_run.record["pipeline_execution"]["branches_failed"]["right"]["details"] == {"exception": "ValueError"}
+    assert "gone" not in toy_run.log
+
+
+def test_a_foreign_file_in_a_checkpoint_is_damage(toy_run: ToyRun) -> None:
+    assert toy_run() == 0
+    folder = toy_run.out / "checkpoints" / "DETECTION.second"
+    (folder / ".DS_Store").write_text("litter")
+    assert toy_run() == 0
+    assert toy_run.executed == []
+    (folder / "extra.txt").write_text("?")
+    assert toy_run() == 0
+    assert toy_run.executed == ["second"]
+    assert not (folder / "extra.txt").exists()
 
 
 def test_a_step_that_must_not_fail_ends_the_run_and_a_rerun_goes_on_from_there(toy_run: ToyRun) -> None:

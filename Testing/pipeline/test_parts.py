@@ -91,6 +91,16 @@ def test_exit_statuses_become_failures(status: int, kind: str, word: str) -> Non
     assert word in failure.error.message
 
 
+@pytest.mark.parametrize(("cause", "kind"), [
+    (OSError(5, "Input/output error"), "model_load"), (RuntimeError("PytorchStreamReader failed"), "model_load"),
+    (OSError(12, "Cannot allocate memory"), MEMORY), (KeyError("network_weights"), NEVER), (None, NEVER),
+])
+def test_weights_that_could_not_be_read_are_loaded_again(cause: Exception | None, kind: str) -> None:
+    error = errors.WeightsCorruptError("Damaged.")
+    error.__cause__ = cause
+    assert from_exception(error, "PIPELINE_ERROR").kind == kind
+
+
 @pytest.mark.parametrize(("words", "code"), [
     ("Connection refused by the licence server", "E_HARD_002"), ("CUDA out of memory", "GPU_OOM"),
 ])

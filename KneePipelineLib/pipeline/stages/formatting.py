@@ -13,6 +13,7 @@ from ...morphometry import read_prepared
 from ...results import Output
 from ..context import StageContext
 from ..files import read_json
+from ..keys import told_options
 from . import handover, shape
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
@@ -103,7 +104,7 @@ class Findings:
         source = context.result("segmentation").get("source", "none")
         steps = [name for name, outcome in context.outcomes.items() if outcome["status"] == "done"]
         run = results.run_facts(
-            options.without_paths(), steps, segmentation=source, practice=options.practice, seed=options.seed,
+            told_options(options), steps, segmentation=source, practice=options.practice, seed=options.seed,
             model={"name": options.model} if source == "network" else None,
         )
         shown = self.image if self.image is not None else self.labels

@@ -106,6 +106,11 @@ def _result(context: StageContext, values: dict) -> dict:
     return values
 
 
+def _nan_result(context: StageContext, value: object) -> dict:
+    (context.out / "out.txt").write_text(f"({context.step})")
+    return {"number": float("nan")}
+
+
 def _touch(context: StageContext, path: str) -> None:
     Path(path).touch()
 
@@ -127,6 +132,8 @@ def _raise_text(context: StageContext, text: str) -> None:
     raise RuntimeError(text)
 
 
-_ORDERS = {"meet": _meet, "fail": _fail, "fail_times": _fail_times, "say": _say, "bar": _bar, "die_saying": _die_saying,
+_ORDERS = {"meet": _meet, "fail": _fail, "fail_times": _fail_times, "say": _say, "bar": _bar,
+           "die_saying": _die_saying,
            "signal": _signal, "sleep": _sleep, "children": _children, "progress": _progress, "result": _result,
+           "nan_result": _nan_result,
            "touch": _touch, "warn": _warn, "device": _device, "no_output": _no_output, "raise_text": _raise_text}
