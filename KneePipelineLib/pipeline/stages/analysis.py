@@ -13,7 +13,7 @@ from ..files import write_json
 from . import handover
 
 GRID_TOLERANCE_MM = 0.01
-PRACTICE_VERTICES = {"femur": 4000, "tibia": 4000, "patella": 2000}
+PRACTICE_VERTICES = {"femur": 2000, "tibia": 2000, "patella": 1000}
 
 
 def review(context: StageContext) -> dict:

@@ -6,6 +6,8 @@ grid; T2, shape and score are made up. Every file that is written says so (see `
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from ... import results
@@ -35,7 +37,12 @@ def _grid() -> Grid:
 
 
 def _labels(context: StageContext) -> Volume:
-    side = "right" if context.options.side == "auto" else context.options.side
+    return _labels_of("right" if context.options.side == "auto" else context.options.side)
+
+
+@cache
+def _labels_of(side: str) -> Volume:
+    """The knee of one side; image and segmentation both ask for it, mostly in the same worker."""
     return DigitalKnee(seed=0, side=side, variation=0.0).labels(_grid())
 
 
