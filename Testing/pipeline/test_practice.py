@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -277,3 +279,26 @@ def test_variable_switches_the_command_to_practice(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("KNEEPIPELINE_HOME", str(tmp_path / "home"))
     assert run_job(JobOptions.from_sources({"output": str(tmp_path / "out")}), events=lambda event: None) == 0
     assert is_marked(tmp_path / "out" / "results.json")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the fault is SIGKILL")
+@pytest.mark.parametrize("point", [f"{moment}:{step}" for step in ("echoes", "metadata", "t2", "shape", "score")
+                                   for moment in ("step", "done")])
+def test_a_kill_in_the_branches_that_few_inputs_have(first_run: Practice, tmp_path: Path, point: str,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KNEEPIPELINE_HOME", str(tmp_path / "home"))
+    disturbed = Practice(tmp_path / "out", [], -1)
+    options = options_of(first_run)
+    program = ("import sys, json\nfrom KneePipelineLib.job import JobOptions\n"
+               "from KneePipelineLib.pipeline import run_job\n"
+               "run_job(JobOptions.from_dict(json.loads(sys.argv[1])))\n")
+    given = json.dumps({"practice": True, "output": str(disturbed.out), **options})
+    ended = subprocess.run([sys.executable, "-c", program, given], capture_output=True, check=False,
+                           cwd=Path(__file__).parents[2],
+                           env={**os.environ, "KNEEPIPELINE_TEST_FAULT": f"{point}=kill_run"})
+    assert ended.returncode == -signal.SIGKILL
+    assert disturbed.again(**options) == 0
+    assert "input" in disturbed.execution["branches_reused"]
+    for name in EXPECTED - {"results.json", "report.html", "knee_results.zip"}:
+        assert (disturbed.out / name).read_bytes() == (first_run.out / name).read_bytes(), name
