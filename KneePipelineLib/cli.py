@@ -7,6 +7,7 @@ Only the standard library is imported here, so that every command can speak befo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import __version__, environment
 from .environment import commands as environment_commands
-from .errors import EXIT_CANCELLED, EXIT_USAGE, ConfigError, KneePipelineError, MissingFileError
+from .errors import EXIT_CANCELLED, EXIT_DONE, EXIT_USAGE, ConfigError, KneePipelineError, MissingFileError
 from .weights import commands as weights_commands
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
-    add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native or a JSON file")
+    add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, or a file")
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
     add("--config", metavar="FILE", help="options from a config.json")
     add("--echoes", metavar="DICOMDIR", help="the echoes for T2, when they are not in INPUT")
@@ -169,7 +170,19 @@ def _run_knee(args: argparse.Namespace, argv: Sequence[str]) -> int:
         return code
     from .pipeline import run_job
 
-    return run_job(options, events="-" if args.events else None)
+    code = run_job(options, events="-" if args.events else None)
+    if code == EXIT_DONE:
+        _tell_results(Path(options.output))
+    return code
+
+
+def _tell_results(out: Path) -> None:
+    """What a person wants to know at the end, on stderr: stdout belongs to the event protocol."""
+    from .results import summary
+
+    with contextlib.suppress(OSError, ValueError):  # a folder that vanishes in this moment is no failure of the run
+        record = json.loads((out / "results.json").read_text(encoding="utf-8"))
+        print(summary(record, out), file=sys.stderr)
 
 
 def _demo(args: argparse.Namespace, argv: Sequence[str]) -> int:

@@ -19,7 +19,7 @@ from .errors import ConfigError
 from .job_names import MODEL_NAMES, from_aliases, title_of_model
 
 SIDES = ("auto", "left", "right")
-LABEL_SCHEMES = ("auto", "canonical", "native")
+LABEL_SCHEMES = ("auto", "canonical", "native", "archive")
 NNUNET_TYPES = ("fullres", "cascade")
 T2_FITS = ("weighted", "linear", "nonlinear")
 KNOWN_MODELS = ("bundled", "nnunet_knee", "acl_qdess_bone_july_2024", "goyal_sagittal", "goyal_coronal", "goyal_axial",
@@ -300,7 +300,7 @@ def _check_text(kind: str, value: Any, optional: bool) -> tuple[Any, str | None]
                                  or (value.startswith("cuda:") and value[5:].isascii() and value[5:].isdigit())):
         return value, "must be auto, cpu, cuda, cuda:N or mps"
     if kind == "scheme" and value not in LABEL_SCHEMES and not value.lower().endswith(".json"):
-        return value, "must be auto, canonical, native or the path of a JSON file"
+        return value, "must be auto, canonical, native, archive or the path of a JSON file"
     return value, None
 
 

@@ -117,9 +117,9 @@ class Orchestrator:
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            failure = from_exception(error, "PIPELINE_ERROR").error
-            raise KneePipelineError(f"The output folder cannot be written: {failure.message}",
-                                    failure.hint or "Give a folder in which you may write.") from None
+            reason = (error.strerror or type(error).__name__).lower()
+            raise KneePipelineError(f"The output folder cannot be made or written: {reason}.",
+                                    "Give a folder in which you may write, on a disk with room.") from None
         return checkpoints
 
     def _make_job(self, token: str) -> Job:

@@ -29,6 +29,7 @@ _HOMES = {
     "TIDY_COLUMNS": "tidy",
     "report_output": "report",
     "write_report": "report",
+    "summary": "terminal",
 }
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "results_schema",
     "run_facts",
     "software_versions",
+    "summary",
     "validate_results",
     "write_label_files",
     "write_mesh_files",

@@ -56,6 +56,11 @@ def test_run_measures_a_label_map_alone_and_finds_the_side(repository: Path, tmp
         assert (tmp_path / "out" / name).stat().st_size > 0, name
     results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert results["side"]["value"] == "left"
+    last = done.stderr.splitlines()
+    assert last[-1] == f"Report: {tmp_path / 'out' / 'report.html'}"
+    assert any(line.startswith("Quality: ") and "left" in line for line in last)
+    assert f"femur {results['regions']['fem_cart']['measures']['mm_mean']:.2f}" in done.stderr
+    assert "Not done: t2, because no echoes were given." in last
     again = command(repository, "run", small_knee, tmp_path / "out")
     assert again.returncode == 0, again.stderr
     pipeline = json.loads((tmp_path / "out" / "pipeline.json").read_text(encoding="utf-8"))
@@ -76,6 +81,14 @@ def test_run_takes_over_a_correction_made_by_hand(repository: Path, tmp_path: Pa
     assert before["regions"]["pat_cart"]["measures"]["VC_mm3"] > 500
     assert not after["regions"].get("pat_cart", {}).get("measures", {}).get("VC_mm3")
     assert after["regions"]["fem_cart"]["measures"] == before["regions"]["fem_cart"]["measures"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(repository: Path, small_knee: Path) -> None:
+    done = command(repository, "run", small_knee, "/proc/kneepipeline")
+    assert done.returncode == 1
+    assert "The output folder cannot be made or written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_run_without_any_labels_says_what_to_give(repository: Path, tmp_path: Path) -> None:
