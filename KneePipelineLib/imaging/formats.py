@@ -9,10 +9,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, KneePipelineError
+from ..errors import InvalidFormatError, KneePipelineError, MissingFileError
 from .limits import MIB
 
 SHEAR_TOLERANCE = 1e-3
@@ -106,6 +107,41 @@ def check_spacing(spacing: np.ndarray) -> None:
         text = " x ".join(f"{s:g}" for s in values)
         raise InvalidFormatError(f"The image has an impossible spacing ({text} mm).",
                                  "Export the image again; its header may be in the wrong unit.")
+
+
+def join_files(header: Path, names: list[str], count: int,
+               decode: Callable[[bytes, int], np.ndarray]) -> np.ndarray:
+    """The voxels of a detached header, whose data files share them evenly.
+
+    Parameters
+    ----------
+    header : Path
+        The .nhdr or .mhd file; the data files lie relative to it.
+    names : list of str
+        Data files in order.
+    count : int
+        Elements in all of them together.
+    decode : callable
+        (bytes of one file, elements it holds) -> 1-D array.
+
+    Raises
+    ------
+    MissingFileError
+        If a data file is not there.
+    ValueError
+        If the elements cannot be shared evenly.
+    """
+    if count % len(names):
+        raise ValueError("the files cannot share the voxels evenly")
+    parts = []
+    for name in names:
+        try:
+            data = (header.parent / name).read_bytes()
+        except (OSError, ValueError):
+            raise MissingFileError(f"The file that the {header.suffix.lower()} header names for its voxels does not "
+                                   "exist.", "Keep header and data file together.") from None
+        parts.append(decode(data, count // len(names)))
+    return np.concatenate(parts)
 
 
 def inflate(data: bytes, expected: int, *, wbits: int = 31) -> bytes:

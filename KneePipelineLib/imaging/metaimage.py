@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidFormatError, MissingFileError
-from .formats import ImageFile, colour, damaged, decompose, inflate, split_size
+from .formats import ImageFile, colour, damaged, decompose, inflate, join_files, split_size
 from .limits import MIB, Limits
 
 _MAX_HEADER_BYTES = MIB
@@ -115,17 +115,7 @@ def _elements(path: Path, fields: dict[str, str], names: list[str], start: int, 
               dtype: np.dtype) -> np.ndarray:
     if not names:
         return _decode(path.read_bytes()[start:], fields, count, dtype)
-    if count % len(names):
-        raise ValueError("the files cannot share the voxels evenly")
-    parts = []
-    for name in names:
-        try:
-            data = (path.parent / name).read_bytes()
-        except (OSError, ValueError):
-            raise MissingFileError("The file that the .mhd header names for its voxels does not exist.",
-                                   "Keep header and data file together.") from None
-        parts.append(_decode(data, fields, count // len(names), dtype))
-    return np.concatenate(parts)
+    return join_files(path, names, count, lambda data, share: _decode(data, fields, share, dtype))
 
 
 def _decode(data: bytes, fields: dict[str, str], count: int, dtype: np.dtype) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidFormatError, MissingFileError
-from .formats import ImageFile, colour, complex_numbers, damaged, decompose, inflate, split_size
+from .formats import ImageFile, colour, complex_numbers, damaged, decompose, inflate, join_files, split_size
 from .limits import MIB, Limits
 from .metadata import meta_from_header
 
@@ -185,17 +185,7 @@ def _elements(path: Path, header: _Header, count: int, dtype: np.dtype) -> np.nd
     if not names:
         data = path.read_bytes()[header.data_start:]
         return _decode(data, header, count, dtype)
-    if count % len(names):
-        raise ValueError("the files cannot share the voxels evenly")
-    parts = []
-    for name in names:
-        try:
-            data = (path.parent / name).read_bytes()
-        except (OSError, ValueError):
-            raise MissingFileError("The file that the .nhdr header names for its voxels does not exist.",
-                                   "Keep header and data file together.") from None
-        parts.append(_decode(data, header, count // len(names), dtype))
-    return np.concatenate(parts)
+    return join_files(path, names, count, lambda data, share: _decode(data, header, share, dtype))
 
 
 def _data_files(header: _Header) -> list[str]:
