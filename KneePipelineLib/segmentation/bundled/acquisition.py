@@ -11,20 +11,23 @@ from .deform import normal, smooth_noise, uniform
 
 
 def blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Gaussian blur of a (z, y, x) image, ``sigma`` in voxels, separable."""
+    """Gaussian blur of a (z, y, x) image, ``sigma`` in voxels, separable; the border is repeated."""
     if sigma < 0.2:
         return image
     radius = max(1, math.ceil(2.5 * sigma))
-    taps = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (taps / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    out = image[None, None]
+    weights = [math.exp(-0.5 * (tap / sigma) ** 2) for tap in range(radius + 1)]
+    total = weights[0] + 2 * sum(weights[1:])
     for axis in range(3):
-        shape, padding = [1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]
-        shape[2 + axis] = len(taps)
+        padding = [0] * 6
         padding[2 * (2 - axis)] = padding[2 * (2 - axis) + 1] = radius
-        out = functional.conv3d(functional.pad(out, padding, mode="replicate"), kernel.view(shape))
-    return out[0, 0]
+        wide = functional.pad(image[None, None], padding, mode="replicate")[0, 0]
+        n = image.shape[axis]
+        out = wide.narrow(axis, radius, n) * (weights[0] / total)
+        for tap in range(1, radius + 1):
+            pair = wide.narrow(axis, radius - tap, n) + wide.narrow(axis, radius + tap, n)
+            out.add_(pair, alpha=weights[tap] / total)
+        image = out
+    return image
 
 
 def thick_slices(image: torch.Tensor, axis: int, factor: float) -> torch.Tensor:
@@ -54,20 +57,29 @@ def acquire(image: torch.Tensor, spacing_mm: float, generator: torch.Generator) 
     return _window(image)
 
 
-def limit_field_of_view(image: torch.Tensor, labels: torch.Tensor,
-                        generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sometimes cut the image and its labels off at a plane: zeros beyond, as at the border of a real scan."""
-    for axis in range(3):
-        for end in (0, 1):
-            if uniform(generator, 0, 1) > 0.12:
-                continue
-            cut = int(uniform(generator, 0.02, 0.22) * image.shape[axis])
-            where = slice(0, cut) if end == 0 else slice(image.shape[axis] - cut, None)
-            index = tuple(where if a == axis else slice(None) for a in range(3))
-            image, labels = image.clone(), labels.clone()
-            image[index] = 0
-            labels[index] = 0
-    return image, labels
+def field_of_view(shape: tuple[int, int, int], spacing_mm: float, whole: bool,
+                  generator: torch.Generator) -> torch.Tensor:
+    """Which voxels of a patch the scan shows: bool (z, y, x).
+
+    Parameters
+    ----------
+    whole : bool
+        The patch is larger than a scan: a box of 70 to 170 mm a side lies somewhere in it. Otherwise a patch of a scan,
+        which now and then reaches beyond its border.
+    """
+    seen = torch.ones(shape, dtype=torch.bool, device=generator.device)
+    for axis, n in enumerate(shape):
+        first, last = 0, n
+        if whole:
+            length = min(n, round(uniform(generator, 70 if axis == 0 else 90, 170) / spacing_mm))
+            first = int(uniform(generator, 0, n - length + 1))
+            last = first + length
+        elif uniform(generator, 0, 1) < 0.2:
+            cut = int(uniform(generator, 0.02, 0.3) * n)
+            first, last = (cut, n) if uniform(generator, 0, 1) < 0.5 else (0, n - cut)
+        seen.narrow(axis, 0, first).fill_(False)
+        seen.narrow(axis, last, n - last).fill_(False)
+    return seen
 
 
 def _window(image: torch.Tensor) -> torch.Tensor:

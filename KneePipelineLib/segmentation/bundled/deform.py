@@ -53,14 +53,14 @@ def rotation(angles_rad: tuple[float, float, float]) -> torch.Tensor:
     return (about_x @ about_y @ about_z).to(torch.float32)
 
 
-def sampling_grid(map_shape: tuple[int, int, int], map_spacing_mm: float, patch: tuple[int, int, int],
-                  patch_spacing_mm: float, limits: DeformationRange, generator: torch.Generator) -> torch.Tensor:
+def sampling_points(map_shape: tuple[int, int, int], map_spacing_mm: float, patch: tuple[int, int, int],
+                    patch_spacing_mm: float, limits: DeformationRange, generator: torch.Generator) -> torch.Tensor:
     """Where each voxel of a deformed patch lies in the map.
 
     Returns
     -------
     torch.Tensor
-        Shape (1, z, y, x, 3), normalised to [-1, 1] in the order (x, y, z) that ``grid_sample`` expects.
+        Shape (z, y, x, 3), in voxels of the map in the order (z, y, x).
     """
     device = generator.device
     axes = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in patch]
@@ -73,18 +73,38 @@ def sampling_grid(map_shape: tuple[int, int, int], map_spacing_mm: float, patch:
     points = points @ (rotation(angles) * stretch).T.to(device)
     amplitude = uniform(generator, 0, limits.elastic_mm)
     for axis in range(3):
-        cell = uniform(generator, 10, 32)
-        points[..., axis] += amplitude * smooth_noise(patch, cell, generator, device)
+        cell_mm = uniform(generator, 14, 45)
+        points[..., axis] += amplitude * smooth_noise(patch, cell_mm / patch_spacing_mm, generator, device)
         fine = uniform(generator, 0, limits.fine_elastic_mm)
-        points[..., axis] += fine * smooth_noise(patch, 6, generator, device)
-    extent = torch.tensor(map_shape, device=device, dtype=torch.float32) * map_spacing_mm
+        points[..., axis] += fine * smooth_noise(patch, 8.4 / patch_spacing_mm, generator, device)
+    extent = torch.tensor(map_shape, device=device, dtype=torch.float32)
     jitter = (torch.rand(3, generator=generator, device=device) * 2 - 1) * limits.centre_jitter * extent
-    return (2 * (points + jitter) / extent).flip(-1)[None]
+    return points.div_(map_spacing_mm).add_(extent / 2 - 0.5 + jitter)
 
 
-def sample_labels(labels: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Nearest label at each grid point; outside the map 255 (nothing known). uint8 in and out."""
-    inside = (grid.abs() <= 1).all(-1)[0]
-    values = functional.grid_sample(labels[None, None].to(torch.float32), grid, mode="nearest",
-                                    padding_mode="border", align_corners=False)[0, 0]
-    return torch.where(inside, values, torch.full_like(values, 255.0)).to(torch.uint8)
+def sample_nearest(points: torch.Tensor, *maps: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The nearest voxel of every map at each point, and where the point lies inside the maps.
+
+    Parameters
+    ----------
+    points : (z, y, x, 3) torch.Tensor
+        In voxels of the maps.
+    maps : torch.Tensor
+        All of one shape.
+
+    Returns
+    -------
+    inside : bool (z, y, x) torch.Tensor
+    values : list of (z, y, x) torch.Tensor
+        Each of its map's type; outside, the value at the border.
+    """
+    shape = maps[0].shape
+    index = points.round().to(torch.int32)
+    inside = torch.ones(points.shape[:3], dtype=torch.bool, device=points.device)
+    flat = torch.zeros(points.shape[:3], dtype=torch.int32, device=points.device)
+    for axis, n in enumerate(shape):
+        along = index[..., axis]
+        inside &= (along >= 0) & (along < n)
+        flat = flat * n + along.clamp(0, n - 1)
+    flat = flat.flatten().long()
+    return inside, [m.flatten()[flat].view(points.shape[:3]) for m in maps]

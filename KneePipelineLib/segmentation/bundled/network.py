@@ -22,7 +22,12 @@ class ConvBlock(nn.Module):
         self.norm = nn.InstanceNorm3d(outputs, eps=1e-5, affine=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.leaky_relu(self.norm(self.conv(x)), 0.01, inplace=True)
+        x, norm = self.conv(x), self.norm
+        if len(x) == 1:  # one sample: batch norm computes the same numbers and keeps the memory format
+            x = nn.functional.batch_norm(x, None, None, norm.weight, norm.bias, training=True, eps=norm.eps)
+        else:
+            x = norm(x)
+        return nn.functional.leaky_relu(x, 0.01, inplace=True)
 
 
 class Stage(nn.Module):
@@ -41,11 +46,11 @@ class Stage(nn.Module):
 class Encoder(nn.Module):
     """The way down; returns the features of every stage."""
 
-    def __init__(self, channels: int, features: tuple[int, ...], blocks: int) -> None:
+    def __init__(self, channels: int, features: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
         widths = (channels, *features)
         self.stages = nn.Sequential(*[
-            nn.Sequential(Stage(widths[s], widths[s + 1], blocks, 1 if s == 0 else 2)) for s in range(len(features))
+            nn.Sequential(Stage(widths[s], widths[s + 1], blocks[s], 1 if s == 0 else 2)) for s in range(len(features))
         ])
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -86,13 +91,17 @@ class KneeUNet(nn.Module):
         Background and structures.
     features : tuple of int
         Width of each stage from fine to coarse.
+    encoder_blocks : tuple of int
+        Convolutions of each stage on the way down, fine to coarse.
+    decoder_blocks : int
+        Convolutions of each stage on the way up.
     """
 
     def __init__(self, channels: int = 1, classes: int = 10, features: tuple[int, ...] = (16, 32, 64, 128, 128),
-                 blocks: int = 2) -> None:
+                 encoder_blocks: tuple[int, ...] = (1, 2, 2, 2, 2), decoder_blocks: int = 1) -> None:
         super().__init__()
-        self.encoder = Encoder(channels, features, blocks)
-        self.decoder = Decoder(features, classes, blocks)
+        self.encoder = Encoder(channels, features, encoder_blocks)
+        self.decoder = Decoder(features, classes, decoder_blocks)
 
     def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Logits from fine to coarse while training (deep supervision), otherwise the finest only."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
 
 from . import tissues
 from .deform import smooth_noise, uniform
@@ -42,15 +41,27 @@ def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generat
 
 def add_cortex(tissue: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Turn the outermost one or two voxels of every bone into dark cortical bone, of uneven thickness."""
-    out = tissue.clone()
-    width = 3 if uniform(generator, 0, 1) < 0.7 else 5
+    bone = _is_bone(tissue)
+    rim = torch.zeros_like(bone)
+    for axis in range(3):  # a bone voxel beside any other tissue
+        n = tissue.shape[axis]
+        differs = tissue.narrow(axis, 0, n - 1) != tissue.narrow(axis, 1, n - 1)
+        rim.narrow(axis, 0, n - 1).logical_or_(differs)
+        rim.narrow(axis, 1, n - 1).logical_or_(differs)
+    if uniform(generator, 0, 1) < 0.3:
+        thin = rim & bone
+        for axis in range(3):
+            n = tissue.shape[axis]
+            rim.narrow(axis, 0, n - 1).logical_or_(thin.narrow(axis, 1, n - 1))
+            rim.narrow(axis, 1, n - 1).logical_or_(thin.narrow(axis, 0, n - 1))
     patchy = smooth_noise(tuple(tissue.shape), 10, generator, tissue.device) > uniform(generator, -2.5, -0.5)
-    for bone in tissues.BONES:
-        inside = (tissue == bone).to(torch.float32)[None, None]
-        core = -functional.max_pool3d(-inside, width, 1, width // 2)
-        rim = (inside[0, 0] > 0) & (core[0, 0] == 0) & patchy
-        out[rim] = tissues.CORTEX
-    return out
+    return torch.where(rim & bone & patchy, torch.full_like(tissue, tissues.CORTEX), tissue)
+
+
+def _is_bone(tissue: torch.Tensor) -> torch.Tensor:
+    table = torch.zeros(256, dtype=torch.bool, device=tissue.device)
+    table[list(tissues.BONES)] = True
+    return table[tissue.long()]
 
 
 def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator) -> torch.Tensor:
@@ -64,9 +75,7 @@ def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator) -> torch.
         tissue = add_cortex(tissue, generator)
     image = table[tissue.long()]
     shape, device = tuple(tissue.shape), tissue.device
-    bone = torch.zeros_like(tissue, dtype=torch.bool)
-    for value in tissues.BONES:
-        bone |= tissue == value
+    bone = _is_bone(tissue)
     marrow = smooth_noise(shape, uniform(generator, 6, 20), generator, device)
     islands = (marrow > uniform(generator, 0.8, 2.0)).to(torch.float32) * uniform(generator, -0.35, 0.35)
     grain = smooth_noise(shape, 2.5, generator, device) * uniform(generator, 0, 0.06)

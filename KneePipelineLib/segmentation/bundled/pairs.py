@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from . import acquisition, painting, tissues
 from .bank import Anatomy
-from .deform import DeformationRange, sample_labels, sampling_grid, smooth_noise, uniform
+from .deform import DeformationRange, sample_nearest, sampling_points, smooth_noise, uniform
 
 NATIVE_OF_CANONICAL = {7: 1, 4: 2, 5: 3, 6: 4, 8: 5, 9: 6, 1: 7, 2: 8, 3: 9}
 """The network answers in the published networks' order (design, section 7)."""
@@ -59,32 +59,31 @@ class PairSource:
         g, o = self.generator, self.options
         group = self.groups[int(uniform(g, 0, len(self.groups)))]
         labels_map, depth_map, anatomy = group[int(uniform(g, 0, len(group)))]
-        limits = DeformationRange(centre_jitter=0.3 if o.second_stage else 0.14)
-        grid = sampling_grid(tuple(labels_map.shape), anatomy.spacing_mm, o.patch, o.spacing_mm, limits, g)
-        tissue = sample_labels(labels_map, grid)
-        depth = functional.grid_sample(depth_map[None, None].float(), grid, padding_mode="border",
-                                       align_corners=False)[0, 0]
-        beyond = tissue == tissues.UNKNOWN
+        limits = DeformationRange(centre_jitter=0.3 if o.second_stage else 0.1)
+        points = sampling_points(tuple(labels_map.shape), anatomy.spacing_mm, o.patch, o.spacing_mm, limits, g)
+        inside, (tissue, depth) = sample_nearest(points, labels_map, depth_map)
         labels = self.to_native[tissue.long()]
         if not anatomy.dressed or uniform(g, 0, 1) < 0.5:
             tissue = torch.where(tissue <= 10, tissue, torch.zeros_like(tissue))
-            tissue = painting.dress(tissue, depth, g)
+            tissue = painting.dress(tissue, depth.float(), g)
+        beyond = ~inside  # where the map ends, the picture ends (air) or goes on with what lies at its border
         if uniform(g, 0, 1) < 0.5:
             tissue[beyond] = tissues.AIR
-        tissue[tissue == tissues.UNKNOWN] = tissues.MUSCLE
         image = painting.paint(tissue, tissues.pick_contrast(g, progress), g)
         image = acquisition.acquire(image, o.spacing_mm, g)
-        image, labels = acquisition.limit_field_of_view(image, labels, g)
-        image = (image - image.mean()) / image.std().clamp_min(1e-3)
+        seen = acquisition.field_of_view(o.patch, o.spacing_mm, not o.second_stage, g)
+        inner = image[seen]
+        image = (image - inner.mean()) / inner.std().clamp_min(1e-3)
         if o.second_stage:  # a patch's own mean and spread differ from the whole image's, which inference uses
             image = image * uniform(g, 0.7, 1.4) + uniform(g, -0.5, 0.5)
+        image = torch.where(seen, image, torch.zeros_like(image))  # as inference pads: zero after standardising
         target = torch.where(beyond, torch.full_like(labels, IGNORE), labels).long()
         channels = [image[None]]
         if o.second_stage:
-            channels.append(self._earlier_stage(target))
+            channels.append(self._earlier_stage(torch.where(seen, target, torch.zeros_like(target))))
         if not anatomy.has_menisci:
             target = self._forget_where_menisci_may_be(target)
-        return torch.cat(channels), target
+        return torch.cat(channels), torch.where(seen, target, torch.full_like(target, IGNORE))
 
     def _forget_where_menisci_may_be(self, target: torch.Tensor) -> torch.Tensor:
         """Background between femoral and tibial cartilage becomes 'unknown' in maps that have no menisci."""
@@ -100,23 +99,29 @@ class PairSource:
         return torch.where(unsure, torch.full_like(target, IGNORE), target)
 
     def _earlier_stage(self, target: torch.Tensor) -> torch.Tensor:
-        """One-hot labels as the coarse network might have given them: coarser, shifted, with pieces missing."""
-        g = self.generator
+        """One-hot labels as the coarse network might have given them: shifted, coarser, with pieces missing."""
+        g, device = self.generator, self.device
         shape = tuple(target.shape)
-        grid = functional.affine_grid(torch.eye(3, 4, device=self.device)[None], (1, 1, *shape), align_corners=False)
-        amplitude = uniform(g, 0, 1.5) / self.options.spacing_mm
-        shift = torch.stack([smooth_noise(shape, uniform(g, 4, 14), g, self.device) * amplitude * 2 / n
-                             for n in shape[::-1]], -1)
-        coarse = max(1.0, uniform(g, 1.4, 2.0) / self.options.spacing_mm)
+        axes = [torch.arange(n, device=device, dtype=torch.float32) for n in shape]
+        points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+        amplitude = uniform(g, 0, 1.6) / self.options.spacing_mm
+        for axis in range(3):
+            points[..., axis] += amplitude * smooth_noise(shape, uniform(g, 5, 16), g, device)
+        _, (moved,) = sample_nearest(points, target * (target != IGNORE))
+        coarse = uniform(g, 1.7, 2.6) / self.options.spacing_mm
         small = [max(4, round(n / coarse)) for n in shape]
-        soft = functional.one_hot(target * (target != IGNORE), CLASSES).permute(3, 0, 1, 2)[None].float()
-        soft = functional.grid_sample(soft, grid + shift[None], padding_mode="border", align_corners=False)
-        soft = functional.interpolate(soft, size=small, mode="area")
+        soft = functional.interpolate(one_hot(moved)[None], size=small, mode="area")
         guess = functional.interpolate(soft, size=shape, mode="trilinear")[0].argmax(0)
         if uniform(g, 0, 1) < 0.3:
-            gone = smooth_noise(shape, uniform(g, 6, 16), g, self.device) > uniform(g, 0.9, 2.0)
+            gone = smooth_noise(shape, uniform(g, 6, 16), g, device) > uniform(g, 0.9, 2.0)
             guess = torch.where(gone, torch.zeros_like(guess), guess)
         if uniform(g, 0, 1) < 0.15:
             structure = 1 + int(uniform(g, 0, CLASSES - 1))
             guess = torch.where(guess == structure, torch.zeros_like(guess), guess)
-        return functional.one_hot(guess, CLASSES).permute(3, 0, 1, 2)[1:].float()
+        return one_hot(guess)[1:]
+
+
+def one_hot(labels: torch.Tensor) -> torch.Tensor:
+    """(z, y, x) integers as (CLASSES, z, y, x) float32."""
+    out = torch.zeros((CLASSES, *labels.shape), device=labels.device)
+    return out.scatter_(0, labels[None].long(), 1.0)

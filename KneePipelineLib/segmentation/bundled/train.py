@@ -28,23 +28,29 @@ from .pairs import CLASSES, IGNORE, PairOptions, PairSource
 
 @dataclass(frozen=True)
 class StagePlan:
-    """What one stage is: its patches and its network."""
+    """What one stage is: its patches and its network (see `KneeUNet`).
+
+    Few convolutions where voxels are many, as in nnU-Net's residual encoders: half the time of two everywhere.
+    """
 
     pairs: PairOptions
-    features: tuple[int, ...]
     seed: int
+    features: tuple[int, ...] = (16, 32, 64, 128, 128)
+    encoder_blocks: tuple[int, ...] = (1, 2, 2, 2, 2)
+    decoder_blocks: int = 1
 
 
 STAGES = {
-    "lowres": StagePlan(PairOptions((80, 96, 96), 1.5), (16, 32, 64, 128, 128), 11),
-    "fullres": StagePlan(PairOptions((80, 80, 80), 0.8, second_stage=True), (16, 32, 64, 128, 128), 12),
+    "lowres": StagePlan(PairOptions((64, 80, 80), 2.0), 11),
+    "fullres": StagePlan(PairOptions((80, 80, 80), 0.8, second_stage=True), 12),
 }
 
 
 def make_network(stage: str) -> KneeUNet:
     """The untrained network of one stage."""
     plan = STAGES[stage]
-    return KneeUNet(CLASSES if plan.pairs.second_stage else 1, CLASSES, plan.features)
+    return KneeUNet(CLASSES if plan.pairs.second_stage else 1, CLASSES, plan.features, plan.encoder_blocks,
+                    plan.decoder_blocks)
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +61,7 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, t
     known = target != IGNORE
     entropy = functional.cross_entropy(logits, target, ignore_index=IGNORE)
     share = logits.softmax(1) * known[:, None]
-    truth = functional.one_hot(target * known, CLASSES).movedim(-1, 1) * known[:, None]
+    truth = torch.zeros_like(share).scatter_(1, (target * known)[:, None], 1.0) * known[:, None]
     both = (share * truth).sum((2, 3, 4))
     either = (share + truth).sum((2, 3, 4))
     present = truth.sum((2, 3, 4)) > 0
@@ -153,7 +159,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--total-minutes", type=float, help="length of the whole training, when it comes in pieces")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, help="processor threads; both stages can be trained side by side")
     args = parser.parse_args(argv)
+    if args.threads:
+        torch.set_num_threads(args.threads)
     dice = train(args.bank, args.out, args.stage, args.minutes, args.total_minutes, args.batch, args.device)
     print(f"mean training Dice of the last steps: {dice:.3f}")
     return 0
