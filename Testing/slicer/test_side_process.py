@@ -8,6 +8,7 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import slicer
 from KneePipelineLib.slicer_side import process as processes
@@ -16,12 +17,13 @@ from KneePipelineLib.slicer_side.process import PlainProcess, QtProcess, child_e
 
 PATIENCE_S = 30.0
 FAMILY = """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 own = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 if "deaf" in sys.argv:
-    import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+elif "good" in sys.argv:
+    signal.signal(signal.SIGTERM, lambda *_: (child.kill(), own.kill(), sys.exit(3)))
 print('{"event": "family", "pids": [%d, %d, %d]}' % (os.getpid(), child.pid, own.pid), flush=True)
 time.sleep(600)
 """
@@ -146,10 +148,7 @@ class Promises:
                 before, processes.GRACE_S = processes.GRACE_S, grace_s
                 self.addCleanup(setattr, processes, "GRACE_S", before)
                 heard = self.heard()
-                heard.start(FAMILY if manner == "deaf" else FAMILY.replace(
-                    "time.sleep(600)\n", "import signal\n"
-                    "signal.signal(signal.SIGTERM, lambda *_: (child.kill(), own.kill(), sys.exit(3)))\n"
-                    "time.sleep(600)\n").replace("signal.signal", "signal.signal", 1), manner)
+                heard.start(FAMILY, manner)
                 self.assertTrue(heard.wait(lambda events=heard.events: bool(events)))
                 family = heard.events[0]["pids"]
                 self.assertEqual(os.getsid(family[0]), family[0])
@@ -191,10 +190,14 @@ class Variables(unittest.TestCase):
         self.addCleanup(lambda: (os.environ.clear(), os.environ.update(before)))
 
     def test_nothing_of_slicers_python_is_handed_on(self):
-        os.environ.update(PYTHONHOME="/slicer", PYTHONSTARTUP="x", SSL_CERT_FILE="/certificates.pem",
-                          HTTPS_PROXY="http://proxy:1", KNEEPIPELINE_HOME="/somewhere")
+        os.environ.update(SSL_CERT_FILE="/certificates.pem", HTTPS_PROXY="http://proxy:1",
+                          KNEEPIPELINE_HOME="/somewhere", LD_LIBRARY_PATH="/slicer/lib")
         before = dict(os.environ)
-        variables = child_environment()
+        start_up = {"PYTHONHOME": "/python", "PYTHONSTARTUP": "x", "PATH": "/bin"}
+        with mock.patch.object(slicer.util, "startupEnvironment", lambda: start_up):
+            variables = child_environment()
+        self.assertNotIn("LD_LIBRARY_PATH", variables)
+        self.assertEqual(variables["PATH"], "/bin")
         self.assertEqual({name for name in variables if name.startswith("PYTHON")},
                          {"PYTHONPATH", "PYTHONUTF8", "PYTHONNOUSERSITE"})
         self.assertEqual(variables["PYTHONUTF8"], "1")
