@@ -121,6 +121,10 @@ def _run_on(volume: Volume, model: str, weights: Path | Mapping[str, Path], devi
         from .planar import predict_planar
 
         return predict_planar(volume, _keras_file(path), PLANAR_MODELS[model], progress=report, **arguments)
+    if model == "bundled":
+        from .bundled.predict import predict_bundled
+
+        return predict_bundled(volume, path, progress=report, **arguments)
     from .nnunet import predict_cascade, predict_fullres
 
     if model == "nnunet_cascade":

@@ -31,6 +31,9 @@ class SegmentationOptions:
         Tiles (nnU-Net) that go through the network together; None takes what memory allows.
     slice_batch : int
         Planar networks: slices that go through the network together, at most.
+    focus_mm : float or None
+        nnU-Net's cascade: the second stage only sees the box around the first stage's labels, wider by this many mm.
+        None shows it the whole image, as nnU-Net does.
     precision : str
         ``auto`` is half precision on CUDA, as nnU-Net itself does, and float32 elsewhere.
     folds : tuple of str or None
@@ -45,6 +48,7 @@ class SegmentationOptions:
 
     tile_step: float = 0.5
     mirroring: bool = False
+    focus_mm: float | None = None
     tile_batch: int | None = None
     slice_batch: int = 32
     precision: str = "auto"
@@ -56,6 +60,8 @@ class SegmentationOptions:
     def __post_init__(self) -> None:
         if not 0 < self.tile_step <= 1:
             raise ConfigError(f"The tile step must lie in (0, 1], not {self.tile_step}.", "0.5 is nnU-Net's own.")
+        if self.focus_mm is not None and not self.focus_mm >= 0:
+            raise ConfigError(f"A margin of {self.focus_mm} mm around the knee is none.", "Give 0 mm or more.")
         if (self.tile_batch is not None and self.tile_batch < 1) or self.slice_batch < 1:
             raise ConfigError("A batch holds at least one tile or slice.", "Give 1 or more.")
         if self.precision not in PRECISIONS:

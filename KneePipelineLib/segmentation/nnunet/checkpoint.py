@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint on the CPU; large tensors are mapped, not copied.
+    """Read a checkpoint on the CPU; large tensors are mapped, not copied, unless they are stored in half precision.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     weights = content.get("network_weights") if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not weights:
         raise WeightsCorruptError(f"The file {label} is no nnU-Net checkpoint.", MEND)
-    weights = {_plain_key(k): v for k, v in weights.items()}
+    weights = _single_precision({_plain_key(k): v for k, v in weights.items()})
     arguments = content.get("init_args") or {}
     return Checkpoint(weights, arguments.get("configuration"), str(content.get("trainer_name", "")),
                       tuple(int(a) for a in content.get("inference_allowed_mirroring_axes") or ()))
@@ -83,6 +83,19 @@ def _load(path: Path) -> object:
             if "mmap" not in str(error):  # the format before torch 1.6 cannot be mapped
                 raise
             return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _single_precision(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights stored in half precision as float32, which is computed with; names of one tensor go on sharing it."""
+    import torch
+
+    wide: dict[tuple, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        if isinstance(tensor, torch.Tensor) and tensor.dtype in (torch.float16, torch.bfloat16):
+            key = (tensor.data_ptr(), tensor.shape)
+            wide[key] = wide[key] if key in wide else tensor.float()
+            weights[name] = wide[key]
+    return weights
 
 
 def _plain_key(name: str) -> str:

@@ -77,10 +77,47 @@ def predict_cascade(volume: Volume, model: Path, *, device: torch.device, option
     low = predict_array(first, seen.array, spacing, device=device, options=options,
                         progress=part_of(progress, 0, share), cancelled=cancelled)
     release_memory(device)
+    focus = None if options.focus_mm is None else focus_box(low.labels, spacing, options.focus_mm, patch_mm(second))
     answer = predict_array(second, seen.array, spacing, device=device, options=options, previous=low.labels,
-                           progress=part_of(progress, share, 1), cancelled=cancelled)
+                           focus=focus, progress=part_of(progress, share, 1), cancelled=cancelled)
     answer.facts["first_stage"] = low.facts
     return _finish(volume, seen, second, answer)
+
+
+def focus_box(labels: np.ndarray, spacing_mm: tuple[float, ...], margin_mm: float,
+              least_mm: tuple[float, ...]) -> tuple[slice, ...] | None:
+    """The box around all labels, wider by a margin, and at least as large as given where the image is.
+
+    Parameters
+    ----------
+    labels : (z, y, x) integers
+    spacing_mm, least_mm : (z, y, x)
+
+    Returns
+    -------
+    tuple of slices, or None when nothing is labelled
+    """
+    box = []
+    for axis in range(3):
+        held = np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis)))
+        if not held.size:
+            return None
+        margin = int(np.ceil(margin_mm / spacing_mm[axis]))
+        start, stop = int(held[0]) - margin, int(held[-1]) + 1 + margin
+        lacking = max(0, int(np.ceil(least_mm[axis] / spacing_mm[axis])) - (stop - start))
+        start, stop = start - lacking // 2, stop + lacking - lacking // 2
+        # What would reach beyond one border is added at the other.
+        start, stop = start - max(0, stop - labels.shape[axis]), stop - min(0, start)
+        box.append(slice(max(0, start), min(labels.shape[axis], stop)))
+    return tuple(box)
+
+
+def patch_mm(folder: ResultsFolder) -> tuple[float, ...]:
+    """Edges of a configuration's patch in mm, in the order of the array's axes."""
+    with quiet():
+        plans_manager, configuration, _ = _managers(folder)
+    edges = [n * s for n, s in zip(configuration.patch_size, configuration.spacing, strict=True)]
+    return tuple(edges[i] for i in plans_manager.transpose_backward)
 
 
 def _finish(volume: Volume, seen: Volume, folder: ResultsFolder, answer: Prediction) -> RawSegmentation:
@@ -91,7 +128,8 @@ def _finish(volume: Volume, seen: Volume, folder: ResultsFolder, answer: Predict
 
 
 def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[float, ...], *, device: torch.device,
-                  options: SegmentationOptions, previous: np.ndarray | None = None, progress: Progress | None = None,
+                  options: SegmentationOptions, previous: np.ndarray | None = None,
+                  focus: tuple[slice, ...] | None = None, progress: Progress | None = None,
                   cancelled: Cancelled | None = None) -> Prediction:
     """One configuration on an array as the network was trained to see it: what nnU-Net's own predictor gives.
 
@@ -101,6 +139,8 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
     spacing_mm : (z, y, x) floats
     previous : (z, y, x) integers or None
         The first stage's answer on the array's grid, in network values.
+    focus : (z, y, x) slices or None
+        The part to be labelled; the rest is background. None: everything.
     """
     import torch
 
@@ -111,7 +151,7 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
             raise SegmentationError(f"The configuration {folder.configuration} "
                                     + ("needs an earlier stage." if previous is None else "takes no earlier stage."),
                                     "Choose nnunet_cascade for a cascade and nnunet_fullres otherwise.")
-    case = preprocess(array, spacing_mm, plans_manager, configuration, previous)
+    case = preprocess(array, spacing_mm, plans_manager, configuration, previous, focus)
     report = part_of(progress, 0, 1)
     report(0.04, "Image prepared for the network")
     after_preparation = time.perf_counter()

@@ -49,7 +49,7 @@ class Preprocessed:
 
 
 def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: object, configuration: object,
-               previous: np.ndarray | None = None) -> Preprocessed:
+               previous: np.ndarray | None = None, focus: tuple[slice, ...] | None = None) -> Preprocessed:
     """Prepare one image.
 
     Parameters
@@ -59,6 +59,8 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     spacing_mm : (z, y, x)
     previous : (z, y, x) integer array or None
         The answer of the cascade's first stage, network values, on the image's grid.
+    focus : (z, y, x) slices or None
+        The part of the image that is wanted; normalisation still sees all of it. None, as in nnU-Net: everything.
 
     Raises
     ------
@@ -74,6 +76,10 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     shape, data = data.shape, data[box]
     mask = _inside_mask(data) if previous is not None or any(configuration.use_mask_for_norm) else None
     data = _normalize(data, mask, plans_manager, configuration)
+    if focus is not None:
+        inner = _within(box, [focus[i] for i in forward])
+        box = tuple(slice(b.start + s.start, b.start + s.stop) for b, s in zip(box, inner, strict=True))
+        data, mask = data[inner], None if mask is None else mask[inner]
     target = list(configuration.spacing)
     if len(target) < 3:  # a 2-D configuration leaves the slices where they are
         target = [spacing[0], *target]
@@ -98,6 +104,16 @@ def nonzero_box(data: np.ndarray) -> tuple[slice, ...]:
             raise NothingUsableError("The image is zero everywhere.", "Choose another series.")
         box.append(slice(int(hit[0]), int(hit[-1]) + 1))
     return tuple(box)
+
+
+def _within(box: tuple[slice, ...], focus: list[slice]) -> tuple[slice, ...]:
+    """A focus as slices into the box; an axis along which they do not overlap keeps the whole box."""
+    inner = []
+    for outer, wanted in zip(box, focus, strict=True):
+        start, stop = max(outer.start, wanted.start), min(outer.stop, wanted.stop)
+        inner.append(slice(start - outer.start, stop - outer.start) if start < stop
+                     else slice(0, outer.stop - outer.start))
+    return tuple(inner)
 
 
 def _inside_mask(data: np.ndarray) -> np.ndarray:
