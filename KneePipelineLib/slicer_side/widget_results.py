@@ -1,0 +1,185 @@
+"""The section Results: the figures of the latest run, and the ways to its table, chart, report, files and models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from slicer.i18n import tr as _
+
+
+class ResultsPanel:
+    """Reads results.json and shows what a person looks at first.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    on_reanalyse : callable
+        Called when Re-analyse is pressed.
+    """
+
+    def __init__(self, ui: Any, on_reanalyse: Callable[[], None]) -> None:
+        import qt
+
+        self._ui = ui
+        self._folder: Path | None = None
+        self._nodes: dict[str, Any] = {}
+        ui.resultsTable.setHorizontalHeaderLabels(
+            [_("Cartilage"), _("Thickness, mm"), _("Volume, ml"), _("Quality")])
+        header = ui.resultsTable.horizontalHeader()
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        for column in (1, 2, 3):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        ui.resultsTable.verticalHeader().visible = False
+        ui.resultsTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        ui.showTableButton.connect("clicked(bool)", self.show_table)
+        ui.showChartButton.connect("clicked(bool)", self.show_chart)
+        ui.showModelsButton.connect("clicked(bool)", self.show_models)
+        ui.openReportButton.connect("clicked(bool)", self.open_report)
+        ui.openFolderButton.connect("clicked(bool)", self.open_folder)
+        ui.reanalyseButton.connect("clicked(bool)", on_reanalyse)
+        self.clear()
+
+    def clear(self) -> None:
+        """There is no result (any more)."""
+        self._folder, self._nodes = None, {}
+        self._ui.resultsLabel.text = _("Nothing has been measured yet.")
+        self._ui.resultsTable.setRowCount(0)
+        self._ui.resultsTable.visible = False
+        self._ui.resultsButtons.visible = False
+
+    def show(self, folder: Path | None, nodes: Mapping[str, Any], can_reanalyse: bool) -> None:
+        """Show a run.
+
+        Parameters
+        ----------
+        folder : path or None
+            Where results.json lies; None or a folder that has gone: the scene's nodes are still there.
+        nodes : mapping
+            ``table``, ``chart``, ``models`` (nodes or None).
+        can_reanalyse : bool
+            Whether there is a segmentation to measure again.
+        """
+        self._folder = folder if folder is not None and (folder / "results.json").is_file() else None
+        self._nodes = dict(nodes)
+        ui = self._ui
+        record = _record(self._folder)
+        ui.resultsButtons.visible = True
+        ui.resultsLabel.text = "\n".join(_sentences(record)) if record else _(
+            "The folder of these results is not there any more; what is in the scene stays.")
+        self._fill(record)
+        for button, there in ((ui.showTableButton, self._nodes.get("table") is not None),
+                              (ui.showChartButton, self._nodes.get("chart") is not None),
+                              (ui.showModelsButton, bool(self._nodes.get("models"))),
+                              (ui.openReportButton, bool(self._folder) and (self._folder / "report.html").is_file()),
+                              (ui.openFolderButton, self._folder is not None),
+                              (ui.reanalyseButton, can_reanalyse and self._folder is not None)):
+            button.enabled = there
+
+    def _fill(self, record: Mapping[str, Any]) -> None:
+        import qt
+
+        table, rows = self._ui.resultsTable, list(record.get("regions", {}).values())
+        table.setRowCount(0)
+        table.setRowCount(len(rows))
+        table.visible = bool(rows)
+        for row, region in enumerate(rows):
+            measures = region.get("measures", {})
+            for column, text in enumerate((_(region.get("title", "")), _number(measures.get("mm_mean"), 2),
+                                           _number(measures.get("VC_mm3"), 2, 1e-3), _(region.get("flag", "")))):
+                item = qt.QTableWidgetItem(text)
+                if column in (1, 2):
+                    item.setTextAlignment(int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter))
+                table.setItem(row, column, item)
+        table.resizeRowsToContents()
+
+    # --- what the buttons do -----------------------------------------------------------------------------------------
+
+    def show_table(self) -> None:
+        """The table of all measures, in a layout that has a table."""
+        import slicer
+
+        self._lay_out(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetActiveTableID(self._nodes["table"].GetID())
+        slicer.app.applicationLogic().PropagateTableSelection()
+
+    def show_chart(self) -> None:
+        """The chart of regional thickness, in a layout that has a plot."""
+        import slicer
+
+        self._lay_out(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        selection.SetActivePlotChartID(self._nodes["chart"].GetID())
+        slicer.app.applicationLogic().PropagatePlotChartSelection()
+
+    def show_models(self) -> None:
+        """Centre the 3D view on the scene."""
+        import slicer
+
+        manager = slicer.app.layoutManager()
+        if manager is None:
+            return
+        if manager.threeDViewCount == 0:
+            self._lay_out(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+        slicer.util.resetThreeDViews()
+
+    def open_report(self) -> None:
+        """report.html in the web browser."""
+        self._open(self._folder / "report.html")
+
+    def open_folder(self) -> None:
+        """The run's folder in the file browser."""
+        self._open(self._folder)
+
+    @staticmethod
+    def _open(path: Path) -> None:
+        import qt
+
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+
+    @staticmethod
+    def _lay_out(layout: int) -> None:
+        import slicer
+
+        manager = slicer.app.layoutManager()
+        if manager is not None:
+            manager.setLayout(layout)
+
+
+def _record(folder: Path | None) -> dict[str, Any]:
+    if folder is None:
+        return {}
+    try:
+        record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _sentences(record: Mapping[str, Any]) -> list[str]:
+    """What a person must know before reading figures: side, quality, what failed, what was left out."""
+    run, side = record.get("run", {}), (record.get("side") or {}).get("value")
+    lines = []
+    if run.get("practice"):
+        lines.append(_("Practice mode: these are the digital knee's figures, not those of the input."))
+    if side:
+        lines.append({"left": _("Left knee."), "right": _("Right knee.")}.get(side, side))
+    if run.get("model") == "bundled":
+        lines.append(_("Bundled network: for trying out, not validated for research."))
+    quality = record.get("quality", {})
+    if quality.get("overall") not in (None, "ok", "good", "pass"):
+        lines.append(_("Quality: look at the segmentation before you use these figures."))
+    lines += [warning["message"] for warning in record.get("warnings", ()) if warning.get("severity") == "serious"]
+    lines += [_("Failed: {part}. {message}").format(part=error.get("part") or "", message=error.get("message", ""))
+              for error in record.get("errors", ())]
+    lines += [_("Not done: {part}, because {reason}.").format(part=part["part"], reason=part["reason"])
+              for part in record.get("skipped", ()) if part.get("part") not in ("image", "metadata", "echoes", "score")]
+    return lines
+
+
+def _number(value: Any, digits: int, factor: float = 1.0) -> str:
+    return f"{value * factor:.{digits}f}" if isinstance(value, (int, float)) else "-"

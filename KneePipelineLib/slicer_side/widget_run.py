@@ -1,0 +1,111 @@
+"""Apply and Cancel, the progress of a run, and its log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .widget_wording import stage_title, time_left
+
+
+class RunPanel:
+    """One button that is Apply or Cancel, a bar, the stage's name, the time left, and the log below it.
+
+    Parameters
+    ----------
+    ui
+        The panel's widgets.
+    on_apply, on_cancel : callable
+        What the button does.
+    """
+
+    def __init__(self, ui: Any, on_apply: Callable[[], None], on_cancel: Callable[[], None]) -> None:
+        self._ui, self._on_apply, self._on_cancel = ui, on_apply, on_cancel
+        self._running = False
+        self._cancelling = False
+        self._problem = ""
+        ui.applyButton.connect("clicked(bool)", self._pressed)
+        ui.copyLogButton.connect("clicked(bool)", self._copy_log)
+        ui.clearLogButton.connect("clicked(bool)", lambda: ui.logText.clear())
+        self.idle()
+
+    @property
+    def running(self) -> bool:
+        """Whether the button says Cancel."""
+        return self._running
+
+    def set_problem(self, problem: str) -> None:
+        """Why Apply cannot be pressed; empty when it can."""
+        self._problem = problem
+        if not self._running:
+            self._ui.applyButton.enabled = not problem
+            self._ui.applyButton.toolTip = problem or _("Measures the knee. You can go on working meanwhile.")
+
+    def begin(self) -> None:
+        """A run starts."""
+        self._running, self._cancelling = True, False
+        ui = self._ui
+        ui.applyButton.text, ui.applyButton.enabled = _("Cancel"), True
+        ui.applyButton.toolTip = _("Stops the run and everything it started. The scene stays as it is.")
+        ui.progressBar.value = 0
+        ui.deviceNoteLabel.text = ""
+        for name in ("progressBar", "stageRow"):
+            getattr(ui, name).visible = True
+        self.log(_("--- Started at {time} ---").format(time=time.strftime("%H:%M:%S")))
+
+    def cancelling(self) -> None:
+        """Cancel was pressed, the processes are on their way out."""
+        self._cancelling = True
+        self._ui.applyButton.enabled = False
+        self._ui.stageLabel.text = _("Cancelling...")
+        self._ui.timeLabel.text = ""
+
+    def progress(self, fraction: float, stage: str, message: str, eta_s: float | None) -> None:
+        """Where the run stands."""
+        if not self._running or self._cancelling:
+            return
+        ui = self._ui
+        ui.progressBar.value = max(ui.progressBar.value, round(1000 * min(max(fraction, 0.0), 1.0)))
+        title = stage_title(stage)
+        ui.stageLabel.text = title
+        ui.stageLabel.toolTip = message
+        ui.timeLabel.text = time_left(eta_s)
+
+    def note_device(self, text: str) -> None:
+        """What computes, when it is slower than a person may expect."""
+        self._ui.deviceNoteLabel.text = text
+        self._ui.deviceNoteLabel.visible = bool(text)
+
+    def idle(self) -> None:
+        """No run is under way."""
+        self._running = self._cancelling = False
+        ui = self._ui
+        ui.applyButton.text = _("Apply")
+        for name in ("progressBar", "stageRow", "deviceNoteLabel"):
+            getattr(ui, name).visible = False
+        ui.stageLabel.text = ui.timeLabel.text = ""
+        self.set_problem(self._problem)
+
+    def log(self, line: str) -> None:
+        """Add a line to the log."""
+        if line:
+            self._ui.logText.appendPlainText(line)
+
+    def show_log(self) -> None:
+        """Open the log."""
+        self._ui.logSection.collapsed = False
+
+    def _pressed(self) -> None:
+        if self._running:
+            self.cancelling()
+            self._on_cancel()
+        else:
+            self._on_apply()
+
+    def _copy_log(self) -> None:
+        import slicer
+
+        slicer.app.clipboard().setText(self._ui.logText.plainText)

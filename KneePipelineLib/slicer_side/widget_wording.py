@@ -1,0 +1,91 @@
+"""What the panel says in words: times, shares, and which button mends which error."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from slicer.i18n import tr as _
+
+SET_UP, REPAIR, MODELS, USE_CPU, SHOW_LOG, LONGER, NOTHING = (
+    "setup", "repair", "models", "cpu", "log", "advanced", "")
+"""What a message's button may do; `WidgetMessage` shows the button under the name `button_text` gives it."""
+
+
+@dataclass(frozen=True)
+class Mending:
+    """An error as the panel shows it: what happened, what to do, and the button that does it."""
+
+    text: str
+    button: str = NOTHING
+
+
+def button_text(button: str) -> str:
+    """The name on the button."""
+    return {SET_UP: _("Set up"), REPAIR: _("Repair"), MODELS: _("Open Models"), USE_CPU: _("Compute on the CPU"),
+            SHOW_LOG: _("Show log"), LONGER: _("Open Advanced"), NOTHING: ""}[button]
+
+
+def mending(code: str, message: str, hint: str) -> Mending:
+    """The words and the button for an error of a run.
+
+    Hints of the command line name commands; in Slicer the button that does the same is named instead.
+    """
+    button = _button_for(code, message, hint)
+    if re.search(r"python3? -m KneePipelineLib|--[a-z]", hint):
+        hint = _advice(button)
+    cause = message.strip() or _("The run failed.")
+    return Mending(f"{cause} {hint.strip()}".strip(), button)
+
+
+def _button_for(code: str, message: str, hint: str) -> str:
+    if code in ("SETUP_ERROR", "SETUP_FAILED", "NO_ENVIRONMENT") or re.search(r"\bsetup(?! --repair)\b", hint):
+        return SET_UP
+    if "setup --repair" in hint or "doctor" in hint:
+        return REPAIR
+    if code == "E_HARD_003" or re.search(r"\bmodels (list|download|import|verify)\b", hint):
+        return MODELS
+    if code == "GPU_OOM":
+        return USE_CPU
+    if code == "TIMEOUT":
+        return LONGER
+    if code in ("PIPELINE_ERROR", "SEGMENTATION_FAILED", "NSM_FAILED") or not hint:
+        return SHOW_LOG
+    return NOTHING
+
+
+def _advice(button: str) -> str:
+    return {
+        SET_UP: _("Press Set up."),
+        REPAIR: _("Press Repair: it checks the environment and rebuilds what is broken."),
+        MODELS: _("Choose the model in the section Models and press Download or Import from folder."),
+        USE_CPU: _("Press Compute on the CPU: slower, but it needs less memory."),
+        LONGER: _("Raise the time limit in the section Advanced."),
+    }.get(button, "")
+
+
+def time_left(eta_s: float | None) -> str:
+    """The time left in round figures.
+
+    >>> time_left(None), time_left(20), time_left(100), time_left(4000)
+    ('', 'less than a minute left', 'about 2 min left', 'about 1 h 7 min left')
+    """
+    if eta_s is None or eta_s < 0:
+        return ""
+    if eta_s < 45:
+        return _("less than a minute left")
+    minutes = round(eta_s / 60) or 1
+    if minutes < 60:
+        return _("about {minutes} min left").format(minutes=minutes)
+    return _("about {hours} h {minutes} min left").format(hours=minutes // 60, minutes=minutes % 60)
+
+
+def stage_title(stage: str) -> str:
+    """A state of the design's section 5 in plain words."""
+    return {
+        "INIT": _("Starting"), "RECEIPT": _("Starting"), "VALIDATION": _("Checking the input"),
+        "PREPROCESSING": _("Preparing the image"), "DETECTION": _("Segmenting"), "ANALYSIS": _("Measuring"),
+        "FUSION": _("Joining the results"), "SCORING": _("Scoring"), "FORMATTING": _("Writing files and report"),
+        "COMPLETE": _("Done"), "EXPORTING": _("Taking the knee out of the scene"),
+        "IMPORTING": _("Bringing the results into the scene"),
+    }.get(stage.upper(), stage.capitalize())
