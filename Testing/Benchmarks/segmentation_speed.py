@@ -221,7 +221,7 @@ def _extrapolate(size: tuple, tiles: int, patch: tuple, stock: dict, ours: dict)
 
 
 class _MemoryWatch:
-    """Peak of the summed PSS of a process and its descendants, sampled ten times a second (Linux)."""
+    """Peak of the summed PSS of a process and its descendants, sampled twice a second (Linux)."""
 
     def __init__(self, pid: int) -> None:
         self.pid, self.peak, self.running = pid, 0, True
@@ -244,7 +244,7 @@ class _MemoryWatch:
                 except (psutil.Error, AttributeError):
                     continue
             self.peak = max(self.peak, total)
-            time.sleep(0.1)
+            time.sleep(0.5)
 
     def stop(self) -> int:
         self.running = False
