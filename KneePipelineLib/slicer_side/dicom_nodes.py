@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,19 +168,23 @@ def _echo_order(key: tuple[str, str]) -> tuple[float, float]:
     return number(key[0]), number(key[1])
 
 
-def gather(files: Sequence[str], folder: Path) -> None:
+def gather(files: Sequence[str], folder: Path, stopped: Callable[[], bool] = lambda: False) -> None:
     """Put `files` into `folder` under names that say nothing about anybody: as links, or as copies where none can be.
 
-    For another thread: on Windows without the right to make links this copies a whole series.
+    For another thread: on Windows without the right to make links this copies a whole series. `stopped` is asked
+    between two files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    link = _ways_to_link()
-    for number, path in enumerate(files, start=1):
-        link = _place(os.path.abspath(path), folder / f"IM{number:05d}.dcm", link)
-
-
-def _ways_to_link() -> list[Any]:
-    return [os.symlink, os.link, shutil.copyfile]
+    ways = [os.symlink, os.link, shutil.copyfile]
+    try:
+        for number, path in enumerate(files, start=1):
+            if stopped():
+                return
+            ways = _place(os.path.abspath(path), folder / f"IM{number:05d}.dcm", ways)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise DicomError(f"The DICOM files of the input volume could not be read or placed: {reason}.",
+                         "Check that their disk is connected, and that the temporary folder has room.") from None
 
 
 def _place(source: str, target: Path, ways: list[Any]) -> list[Any]:

@@ -1,13 +1,13 @@
 """What a run reads, made ready in a temporary folder: original DICOM files as links, everything else as plain NRRD.
 
-`export_inputs` is a generator, so that whoever runs it decides when: from a timer in Slicer, where each step between two
-yields is short, or straight through in a script.
+`export_inputs` is a generator, so that whoever runs it decides when: from a timer in Slicer, where each step between
+two yields is short, or straight through in a script.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from .volume_export import Picture, Writing, is_moved, picture_of, write_nrrd
 
 _OF_ONE_RUN = ("input", "output", "segmentation", "echoes", "steps", "restart", "timeout", "truth")
 """Options that a repeated analysis does not take over from the earlier run's config.json."""
+_SHAPE_SWITCHES = ("perform_bone_only_nsm", "perform_bone_and_cart_nsm")
+"""What nsm_type and perform_nsm stand for; both spellings at once would contradict each other."""
 
 
 @dataclass
@@ -150,13 +152,13 @@ def _behind(node: Any) -> Iterator[Any]:
 
 
 def _elsewhere(function: Any, *arguments: Any) -> Iterator[None]:
-    """Run a function on another thread, yielding until it is done; it is never left behind."""
+    """Run a function on another thread, yielding until it is done; whoever closes this early ends it."""
     writing = Writing(function, *arguments)
     try:
         while not writing.done():
             yield None
     finally:
-        writing.wait()
+        writing.stop()
 
 
 def _export_echoes(request: JobRequest, folder: Path, exported: ExportedInputs, image: _Image) -> Iterator[None]:
@@ -245,18 +247,19 @@ def _edit_target(earlier: dict | None, output: Path | None) -> Path | None:
     return path if path.is_file() else None
 
 
-def _write_correction(picture: Picture, path: Path) -> None:
+def _write_correction(picture: Picture, path: Path, stopped: Callable[[], bool]) -> None:
     """Put corrected labels in the place of the published ones; labels that are the same are left alone."""
     import numpy as np
 
     from ..imaging import read_labels
 
     if not np.array_equal(read_labels(path).array, picture.array):
-        write_nrrd(picture, path)
+        write_nrrd(picture, path, stopped)
 
 
 def _write_config(request: JobRequest, folder: Path, exported: ExportedInputs, earlier: dict | None) -> None:
-    values = {key: value for key, value in (earlier or {}).items() if key not in _OF_ONE_RUN and value is not None}
+    left_out = _OF_ONE_RUN + _SHAPE_SWITCHES * ("nsm_type" in request.options or "perform_nsm" in request.options)
+    values = {key: value for key, value in (earlier or {}).items() if key not in left_out and value is not None}
     values |= dict(request.options)
     if values:
         exported.config = folder / "config.json"

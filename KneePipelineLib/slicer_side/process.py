@@ -105,7 +105,7 @@ class QtProcess(_Listening):
     def __init__(self) -> None:
         super().__init__()
         self._process: Any = None
-        self._finished = False
+        self._finished = self._through_launcher = False
         self._timer: Any = None
 
     def start(self, arguments: list[str], environment: Mapping[str, str], directory: Path) -> None:
@@ -122,9 +122,8 @@ class QtProcess(_Listening):
         process.connect("readyReadStandardError()", self._read_text)
         process.connect("finished(int,QProcess::ExitStatus)", self._on_qt_finished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._on_qt_error)
-        line = list(arguments)
-        if os.name == "posix":
-            line = [arguments[0], "-I", "-S", str(_SESSION), *arguments] if _is_python(arguments[0]) else line
+        self._through_launcher = _is_slicers(arguments[0])
+        line = _in_own_session(arguments)
         process.start(line[0], line[1:])
         process.closeWriteChannel()
 
@@ -146,6 +145,8 @@ class QtProcess(_Listening):
 
         if os.name == "nt":
             _taskkill(self.pid, qt.QProcess.startDetached)
+        elif self._through_launcher:  # which would die of the request and leave its child behind
+            end_family(self.pid)
         else:
             self._process.terminate()
         self._timer = qt.QTimer()
@@ -329,8 +330,19 @@ def _taskkill(pid: int, start_detached: Callable[[str, list[str]], Any]) -> None
     start_detached(program, arguments)
 
 
-def _is_python(program: str) -> bool:
-    return "python" in os.path.basename(program).lower()
+def _in_own_session(arguments: list[str]) -> list[str]:
+    """The command line that gives a Python program a session of its own (POSIX).
+
+    Not for Slicer's Python, which needs its launcher; its family is found by parentage.
+    """
+    python = next((part for part in arguments[:3] if "python" in os.path.basename(part).lower()), "")
+    if os.name != "posix" or not python or _is_slicers(python):
+        return list(arguments)
+    return [python, "-I", "-S", str(_SESSION), *arguments]
+
+
+def _is_slicers(program: str) -> bool:
+    return "pythonslicer" in os.path.basename(program).lower()
 
 
 def _bytes_of(data: Any) -> bytes:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InvalidFormatError
-from ..imaging.labels import BY_VALUE, FEMORAL_CARTILAGE, STRUCTURES, SUBREGIONS
-from ..imaging.segments import parse_terminology
+from ..imaging.labels import BY_NAME, BY_VALUE, FEMORAL_CARTILAGE, STRUCTURES, SUBREGIONS
 from ..morphometry.segments import structure_of_name
+from .terminology import STRUCTURE_TAG, tag_of, value_of_entry
 
 LEFT_OUT = 0
 """Value that a person gives to a segment that is to be left out."""
@@ -87,7 +87,7 @@ def match_segments(node: Any, chosen: Mapping[str, int] | None = None) -> list[S
         if chosen and segment_id in chosen:
             matches.append(SegmentMatch(segment_id, segment.GetName(), int(chosen[segment_id]), "person"))
         else:
-            matches.append(match_one(segment_id, segment.GetName() or "", terminology_of(segment)))
+            matches.append(match_one(segment, segment_id))
     return _without_doubles(matches)
 
 
@@ -110,57 +110,30 @@ def require_all(matches: list[SegmentMatch]) -> dict[str, int]:
     return values
 
 
-def terminology_of(segment: Any) -> dict | None:
-    """A segment's terminology entry as :func:`KneePipelineLib.imaging.segments.parse_terminology` gives it."""
-    import vtk
+def match_one(segment: Any, segment_id: str = "") -> SegmentMatch:
+    """Match one vtkSegment.
 
-    value = vtk.reference("")
-    tag = segment.GetTerminologyEntryTagName()
-    if not segment.GetTag(tag, value):
-        return None
-    return parse_terminology(f"{tag}:{value.get()}")
-
-
-def match_one(segment_id: str, name: str, terminology: dict | None) -> SegmentMatch:
-    """Match one segment.
-
-    Terminology speaks first. Several structures share one code (all articular cartilage): the name then says which of
-    them, and a name that says something else altogether leaves the segment for a person to decide.
+    Terminology speaks first (or the tag that our own results carry), then the name. When they name different
+    structures, a person decides: one of the two was forgotten when the segment was made from another.
     """
-    possible = _by_terminology(terminology)
-    named = structure_of_name(name)
-    if not possible:
-        reason = "" if named is not None else "Neither its terminology nor its name is that of a knee structure."
-        return SegmentMatch(segment_id, name, named, "name" if named is not None else "", reason)
-    if named in possible:
-        return SegmentMatch(segment_id, name, named, "terminology")
-    own = [structure.value for structure in STRUCTURES if structure.value in possible
-           and _codes(structure) == _codes_of(terminology)]
-    if named is None and len(own) == 1:
-        return SegmentMatch(segment_id, name, own[0], "terminology")
-    if named is None:
-        return SegmentMatch(segment_id, name, None, reason="Its terminology fits several structures.")
-    return SegmentMatch(segment_id, name, None, reason="Its terminology and its name say different things.")
+    name = segment.GetName() or ""
+    coded, named = _coded(segment), structure_of_name(name)
+    if coded is not None and named is not None and coded != named:
+        return SegmentMatch(segment_id, name, None, reason=f"Its terminology says {BY_VALUE[coded].title.lower()}, its "
+                            f"name {BY_VALUE[named].title.lower()}.")
+    if coded is not None:
+        return SegmentMatch(segment_id, name, coded, "terminology")
+    if named is not None:
+        return SegmentMatch(segment_id, name, named, "name")
+    return SegmentMatch(segment_id, name, None, reason="Neither its terminology nor its name is that of a structure "
+                        "of the knee.")
 
 
-def _by_terminology(terminology: dict | None) -> set[int]:
-    """Every canonical value whose structure, or a subregion of it, has these codes."""
-    wanted = _codes_of(terminology)
-    if wanted is None:
-        return set()
-    found = {structure.value for structure in STRUCTURES if _codes(structure) == wanted}
-    return found | {FEMORAL_CARTILAGE for structure in SUBREGIONS if _codes(structure) == wanted}
-
-
-def _codes(structure: Any) -> tuple:
-    return structure.code[:2], structure.modifier[:2] if structure.modifier else None
-
-
-def _codes_of(terminology: dict | None) -> tuple | None:
-    if not terminology or not terminology.get("type"):
-        return None
-    modifier = terminology.get("modifier")
-    return tuple(terminology["type"][:2]), tuple(modifier[:2]) if modifier else None
+def _coded(segment: Any) -> int | None:
+    tagged = BY_NAME.get(tag_of(segment, STRUCTURE_TAG))
+    if tagged is not None:
+        return FEMORAL_CARTILAGE if tagged in SUBREGIONS else tagged.value
+    return value_of_entry(tag_of(segment, segment.GetTerminologyEntryTagName()))
 
 
 def _without_doubles(matches: list[SegmentMatch]) -> list[SegmentMatch]:

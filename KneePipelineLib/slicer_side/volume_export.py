@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidFormatError, KneePipelineError
+from ..errors import CancelledError, InvalidFormatError, KneePipelineError
 
 _TYPES = {"int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32", "uint32": "uint32",
           "int64": "int64", "uint64": "uint64", "float32": "float", "float64": "double"}
@@ -133,13 +134,15 @@ def nrrd_header(picture: Picture) -> bytes:
     return "\n".join(lines).encode("ascii")
 
 
-def write_nrrd(picture: Picture, path: Path) -> None:
-    """Write it; a failure leaves nothing under that name.
+def write_nrrd(picture: Picture, path: Path, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Write it; a failure, or `stopped` between two pieces, leaves nothing under that name.
 
     Raises
     ------
     KneePipelineError
         When the disk is full or may not be written.
+    CancelledError
+        When it was stopped.
     """
     array = picture.array
     if array.dtype == np.float64:
@@ -154,10 +157,15 @@ def write_nrrd(picture: Picture, path: Path) -> None:
             data = memoryview(array).cast("B")
             # In pieces: a write gives up the interpreter's lock, and the GUI wants it back soon.
             for start in range(0, len(data), _PIECE_BYTES):
+                if stopped():
+                    raise CancelledError("The export was cancelled.")
                 piece = data[start:start + _PIECE_BYTES]
                 while piece:
                     piece = piece[file.write(piece):]
         os.replace(partial, path)
+    except CancelledError:
+        partial.unlink(missing_ok=True)
+        raise
     except OSError as error:
         partial.unlink(missing_ok=True)
         reason = (error.strerror or type(error).__name__).lower()
@@ -170,16 +178,22 @@ class Writing:
 
     `done` lends the thread a few milliseconds, because Slicer's event loop may hold the interpreter's lock while it
     waits for the next event, and then no Python thread moves by itself.
+
+    Parameters
+    ----------
+    function : callable
+        Called with `arguments` and a function that says whether it has been `stop`-ped.
     """
 
-    def __init__(self, function: Any, *arguments: Any) -> None:
+    def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
         self._error: BaseException | None = None
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(function, arguments), daemon=True)
         self._thread.start()
 
-    def _run(self, function: Any, arguments: tuple) -> None:
+    def _run(self, function: Callable[..., None], arguments: tuple) -> None:
         try:
-            function(*arguments)
+            function(*arguments, self._stopped.is_set)
         except BaseException as error:
             self._error = error
 
@@ -192,6 +206,7 @@ class Writing:
             raise self._error
         return True
 
-    def wait(self) -> None:
-        """Until the thread has ended, whatever came of it: before its folder is removed."""
+    def stop(self) -> None:
+        """End it at its next piece or file, and wait for that, so that its folder can be removed."""
+        self._stopped.set()
         self._thread.join()

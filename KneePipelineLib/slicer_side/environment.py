@@ -1,0 +1,326 @@
+"""The private environment as the panel sees it: its state at a glance, and the commands that change it.
+
+Looking costs a few small files and starts nothing. Everything else is a child process of :mod:`.process` whose progress
+comes as callbacks. The commands run on Slicer's own Python, because they need the standard library only; the
+environment itself is never made from it (see :mod:`KneePipelineLib.environment.interpreters`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..environment import environment_dir, home, private_python
+from . import settings
+from .events import progress_of
+from .failures import REPAIR, RunError, silent_end
+from .process import JobProcess, QtProcess, child_environment
+
+PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
+PACKAGE_HOSTS = ("pypi.org", "files.pythonhosted.org", "download.pytorch.org")
+PYTHON_HOST = "github.com"
+MISSING, READY, OUTDATED, OWN, BROKEN = "missing", "ready", "outdated", "own", "broken"
+
+
+@dataclass(frozen=True)
+class EnvironmentState:
+    """What is there.
+
+    Attributes
+    ----------
+    state : str
+        ``ready``, ``missing``, ``outdated`` (another version of KneePipeline made it), ``broken``, or ``own`` (an
+        existing Python that a person named).
+    sentence : str
+        The same for people, with the button that mends it.
+    folder : Path
+        Where it is or will be.
+    python : Path or None
+        Its interpreter.
+    """
+
+    state: str
+    sentence: str
+    folder: Path
+    python: Path | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether an analysis can be started."""
+        return self.state in (READY, OWN)
+
+
+@dataclass(frozen=True)
+class SetupPlan:
+    """What Set up will do, for people to read before it does it.
+
+    Attributes
+    ----------
+    folder : Path
+    download_mb, installed_mb : float
+        At most; the CPU build of torch. `gpu_download_mb` and `gpu_installed_mb` are added with an NVIDIA GPU.
+    free_mb : float
+        On the disk of `folder`.
+    python_download_mb : float
+        Added when this computer has no CPython 3.11 to 3.13 of its own.
+    hosts : tuple of str
+        Who is contacted, unless pip is configured for another index.
+    """
+
+    folder: Path
+    download_mb: float
+    installed_mb: float
+    gpu_download_mb: float
+    gpu_installed_mb: float
+    free_mb: float
+    python_download_mb: float
+    hosts: tuple[str, ...]
+
+    @property
+    def enough_space(self) -> bool:
+        """Whether the CPU build fits, with what unpacking needs."""
+        return self.free_mb > self.installed_mb + self.download_mb
+
+    def sentence(self) -> str:
+        """All of it in words."""
+        from ..environment.places import gigabytes
+
+        gpu = ""
+        if self.gpu_installed_mb:
+            gpu = (f" With an NVIDIA GPU up to {gigabytes(self.download_mb + self.gpu_download_mb)} and "
+                   f"{gigabytes(self.installed_mb + self.gpu_installed_mb)}.")
+        return (f"Set up downloads up to {gigabytes(self.download_mb)} from {', '.join(self.hosts[:-1])} and takes "
+                f"{gigabytes(self.installed_mb)} in {self.folder} ({gigabytes(self.free_mb)} free).{gpu} If this "
+                f"computer has no Python 3.11 to 3.13, one is fetched from {self.hosts[-1]} "
+                f"({gigabytes(self.python_download_mb)}). Slicer's own Python is not changed.")
+
+
+def state() -> EnvironmentState:
+    """The state of what an analysis would run on, without starting anything."""
+    own = settings.value("python") or os.environ.get("KNEEPIPELINE_PYTHON", "")
+    folder = environment_dir()
+    if own:
+        there = Path(own).is_file()
+        return EnvironmentState(
+            OWN if there else BROKEN,
+            f"{own} is used, as was asked for." if there else f"{own}, which was to be used, is no longer there. "
+            "Choose another one with Use existing Python, or press Set up.", folder, Path(own) if there else None)
+    from ..environment.generations import current, read_state
+    from ..environment.lockfile import read_lock
+
+    generation = current(folder)
+    if generation is None:
+        return EnvironmentState(MISSING, "The private environment is not set up yet. Press Set up.", folder)
+    made, python = read_state(generation), private_python()
+    if made is None or python is None:
+        return EnvironmentState(BROKEN, f"The private environment is incomplete. {REPAIR}", folder)
+    if made.digest != read_lock().digest:
+        return EnvironmentState(OUTDATED, "The private environment belongs to another version of KneePipeline. Press "
+                                "Set up to renew it; most of what it needs is there already.", folder, python)
+    lacks = f" Not available: {', '.join(made.failed)}." if made.failed else ""
+    return EnvironmentState(READY, f"Ready: Python {made.python}, torch for {made.torch}.{lacks}", folder, python)
+
+
+def plan() -> SetupPlan:
+    """What Set up would do."""
+    from ..environment.lockfile import read_lock
+    from ..environment.places import free_bytes
+
+    lock, folder = read_lock(), environment_dir()
+    groups, builds = [lock.groups[name] for name in lock.default_groups()], lock.torch["builds"]
+    cpu, gpu = builds["cpu"], {}
+    for build in builds.values():
+        if build is not cpu and platform.system() in build.get("systems", ()):
+            libraries = lock.groups.get(build.get("group") or "")
+            more = libraries if libraries and libraries.when.get("system", platform.system()) == platform.system() \
+                else None
+            gpu = {key: build[key] - cpu[key] + (getattr(more, key) if more else 0)
+                   for key in ("download_mb", "installed_mb")}
+    return SetupPlan(
+        folder, sum(g.download_mb for g in groups) + cpu["download_mb"],
+        sum(g.installed_mb for g in groups) + cpu["installed_mb"], gpu.get("download_mb", 0),
+        gpu.get("installed_mb", 0), free_bytes(folder) / 1e6, lock.bootstrap.get("python_download_mb", 0),
+        (*PACKAGE_HOSTS, PYTHON_HOST))
+
+
+def python_for_runs() -> tuple[Path, bool]:
+    """The interpreter of an analysis, and whether a person named it.
+
+    Raises
+    ------
+    RunError
+        ``NO_ENVIRONMENT``, when there is none.
+    """
+    own = settings.value("python") or os.environ.get("KNEEPIPELINE_PYTHON", "")
+    found = state()
+    if not found.usable:
+        raise RunError("NO_ENVIRONMENT", found.sentence.split(" Press ")[0].split(" Choose ")[0],
+                       "Press Set up in the section Set up." if found.state != BROKEN else REPAIR)
+    return found.python, bool(own)
+
+
+def results_folder() -> Path:
+    """Where runs without an output folder of their own put their results."""
+    chosen = settings.value("results_folder")
+    return Path(chosen).expanduser() if chosen else home() / "results"
+
+
+class Task:
+    """One command at work. Set the callbacks before the event loop turns again.
+
+    Attributes
+    ----------
+    on_progress : callable (fraction, message)
+    on_text : callable (line)
+        Everything the command says, for the log.
+    on_done : callable (result)
+        `result` is the interpreter (setup, repair, use_python), None (remove) or the findings (diagnose).
+    on_failed : callable (code, message, hint)
+    on_cancelled : callable ()
+    """
+
+    def __init__(self, arguments: Sequence[str], finish: Callable[[str], Any], *, may_fail: bool = False,
+                 python: Path | None = None, as_private: Path | None = None,
+                 process_factory: Callable[[], JobProcess] = QtProcess) -> None:
+        self.on_progress: Callable[[float, str], None] = lambda fraction, message: None
+        self.on_text: Callable[[str], None] = lambda line: None
+        self.on_done: Callable[[Any], None] = lambda result: None
+        self.on_failed: Callable[[str, str, str], None] = lambda code, message, hint: None
+        self.on_cancelled: Callable[[], None] = lambda: None
+        self._finish, self._may_fail, self._cancelled = finish, may_fail, False
+        self._said: list[str] = []
+        process = self.process = process_factory()
+        process.on_event, process.on_text, process.on_finished = self._event, self._text, self._finished
+        variables = child_environment(as_private)
+        if as_private is None:
+            variables.pop("KNEEPIPELINE_PYTHON", None)  # these commands are about the environment, not about that one
+        process.start([str(python or slicers_python()), "-m", "KneePipelineLib", *arguments], variables, PACKAGE_FOLDER)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.running
+
+    def cancel(self) -> None:
+        """Stop; what was there before stays as it was."""
+        self._cancelled = True
+        self.process.cancel()
+
+    def kill(self) -> None:
+        """Stop now: the application goes away."""
+        self._cancelled = True
+        self.process.kill()
+
+    def _event(self, event: dict[str, Any]) -> None:
+        self._said.append(str(event.get("message", "")))
+
+    def _text(self, line: str) -> None:
+        progress = progress_of(line)
+        if progress is not None:
+            self.on_progress(*progress)
+        self.on_text(progress[1] if progress is not None else line)
+
+    def _finished(self, exit_code: int, crashed: bool) -> None:
+        if self._cancelled:
+            self.on_cancelled()
+        elif crashed or (exit_code != 0 and not (self._may_fail and self._said)):
+            error = _error_of(exit_code, crashed, list(self.process.last_lines))
+            self.on_failed(error.code, error.message, error.hint)
+        else:
+            try:
+                result = self._finish("\n".join(self._said))
+            except RunError as error:
+                self.on_failed(error.code, error.message, error.hint)
+            else:
+                self.on_done(result)
+
+
+def _error_of(exit_code: int, crashed: bool, lines: list[str]) -> RunError:
+    """The error as the command printed it: its sentence, then what to do."""
+    starts = [n for n, line in enumerate(lines) if line.startswith("KneePipeline: ")]
+    if not starts or crashed:
+        return silent_end(exit_code, crashed, lines)
+    message, *rest = lines[starts[-1]:]
+    return RunError("SETUP_ERROR", message[len("KneePipeline: "):], " ".join(line.strip() for line in rest))
+
+
+def setup(*, base_python: str = "", torch: str = "auto", folder: Path | None = None, offline: Path | None = None,
+          repair: bool = False, **options: Any) -> Task:
+    """Create, complete or renew the private environment.
+
+    Parameters
+    ----------
+    base_python : str
+        Make it from this interpreter (CPython 3.11 to 3.13, not Slicer's). Without it the first one found is used, and
+        if there is none one is fetched: show `plan` and ask before.
+    torch : str
+        ``auto`` asks the driver; ``cpu`` or ``cuXXX``.
+    folder, offline : Path, optional
+        Another place for it; a folder of wheels to install from.
+    """
+    arguments = ["setup", "--yes", *(["--repair"] if repair else [])]
+    for flag, value in (("--python", base_python), ("--env", folder), ("--offline", offline),
+                        ("--torch", torch if torch != "auto" else "")):
+        if value:
+            arguments += [flag, str(value)]
+
+    def finish(said: str) -> Path | None:
+        settings.set_value("python", "")
+        return private_python()
+
+    return Task(arguments, finish, **options)
+
+
+def repair(**options: Any) -> Task:
+    """Check every file and import of the environment and rebuild what is broken."""
+    return setup(repair=True, **options)
+
+
+def remove(**options: Any) -> Task:
+    """Remove the private environment and what Set up fetched for it; model weights and results stay."""
+    return Task(["setup", "--remove"], lambda said: None, **options)
+
+
+def diagnose(**options: Any) -> Task:
+    """Look at everything and change nothing; the result is the dict of ``doctor --json``."""
+    own = settings.value("python")
+    return Task(["doctor", "--json"], _findings, may_fail=True, as_private=Path(own) if own else None, **options)
+
+
+def use_python(executable: Path | str, **options: Any) -> Task:
+    """Use an existing Python that has everything, as it is, from now on; it is tried first and never changed."""
+    executable = Path(executable)
+
+    def finish(said: str) -> Path:
+        found = _findings(said)
+        errors = [f["message"] for f in found["findings"] if f["status"] == "error"
+                  and (f["subject"] == "environment" or f["subject"].startswith("imports"))]
+        if errors:
+            raise RunError("SETUP_ERROR", f"This Python cannot be used as it is: {errors[0]}",
+                           "Choose another one, or press Set up to make a private environment.")
+        settings.set_value("python", str(executable))
+        return executable
+
+    return Task(["doctor", "--json"], finish, may_fail=True, as_private=executable, **options)
+
+
+def _findings(said: str) -> dict[str, Any]:
+    try:
+        return json.loads(said[said.index("{"):])
+    except ValueError:
+        raise RunError("PIPELINE_ERROR", "The diagnosis ended without a result.", REPAIR) from None
+
+
+def slicers_python() -> Path:
+    """The interpreter that Slicer comes with, started through its launcher so that it finds its libraries."""
+    for folder in (Path(sys.executable).parent, Path(sys.prefix) / "bin", Path(sys.prefix)):
+        for name in ("PythonSlicer", "PythonSlicer.exe"):
+            if (folder / name).is_file():
+                return folder / name
+    return Path(sys.executable)

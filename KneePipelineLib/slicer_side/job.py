@@ -1,0 +1,447 @@
+"""One analysis from Apply to its results: export, child process, import, each in short steps of the event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import json
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import EXIT_CANCELLED, EXIT_DONE, KneePipelineError
+from .inputs import ExportedInputs, export_inputs
+from .process import JobProcess, PlainProcess, QtProcess, child_environment
+from .request import JobRequest
+
+STEP_BUDGET_S = 0.01
+"""Steps of the export follow each other within one event-loop turn until this much time has passed."""
+BUSY_MS, IDLE_MS = 1, 50
+"""How often a job takes its turn while it works itself, and while its child does."""
+_RUNNING: weakref.WeakSet[KneeJob] = weakref.WeakSet()
+_LEAVING: list[Any] = []
+
+
+class JobState(enum.Enum):
+    """A job's life; it goes through these in this order and ends in one of the last three."""
+
+    IDLE = "idle"
+    EXPORTING = "exporting"
+    RUNNING = "running"
+    IMPORTING = "importing"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is at work."""
+        return self in (JobState.EXPORTING, JobState.RUNNING, JobState.IMPORTING)
+
+
+class Ticker(Protocol):
+    """Something that calls a function again and again."""
+
+    def start(self, function: Callable[[], None], interval_ms: int) -> None:
+        """Call it that often from now on (instead of what was called before)."""
+
+    def stop(self) -> None:
+        """Call nothing any more."""
+
+
+class QtTicker:
+    """A timer of Slicer's event loop."""
+
+    def __init__(self) -> None:
+        self._timer: Any = None
+
+    def start(self, function: Callable[[], None], interval_ms: int) -> None:
+        """See :class:`Ticker`."""
+        import qt
+
+        if self._timer is None:
+            self._timer = qt.QTimer()
+            self._timer.connect("timeout()", function)
+        self._timer.start(interval_ms)
+
+    def stop(self) -> None:
+        """See :class:`Ticker`."""
+        if self._timer is not None:
+            self._timer.stop()
+
+
+class NoTicker:
+    """For scripts: whoever waits for the job turns it."""
+
+    def start(self, function: Callable[[], None], interval_ms: int) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
+
+
+class KneeJob:
+    """One analysis. Set the callbacks, then `start`; all of them come on the main thread.
+
+    Parameters
+    ----------
+    request : JobRequest
+    process_factory : callable -> JobProcess, optional
+        `QtProcess` by default; with `PlainProcess` nothing needs Qt and `wait` drives the job.
+    importer : callable (path of results.json, the job) -> iterator, optional
+        Brings the results into the scene, one node a ``next()``; called after success only.
+    python : path, optional
+        The interpreter of the run; by default the one of :mod:`.environment`.
+
+    Attributes
+    ----------
+    on_progress : callable (fraction, stage, message, eta_s)
+        `fraction` 0..1 of the run, `eta_s` None where nobody knows.
+    on_state : callable (JobState)
+    on_done : callable (path of results.json)
+    on_failed : callable (code, message, hint)
+    on_cancelled : callable ()
+    on_warning : callable (code, message)
+    on_text : callable (line)
+        What the run says to people, for the log.
+    on_scene_close : callable () -> bool
+        Asked when the scene is closed while the run is going: True lets it finish without showing its results.
+    exported : ExportedInputs or None
+        What was handed to the run.
+    results : Path or None
+        results.json of the finished run.
+    imported : object
+        What the importer returned.
+    error : KneePipelineError or None
+        Why it failed; a SegmentMappingError carries the mapping table.
+    """
+
+    def __init__(self, request: JobRequest, process_factory: Callable[[], JobProcess] = QtProcess, *,
+                 importer: Callable[[Path, KneeJob], Iterator[Any]] | None = None, python: Path | str | None = None,
+                 ) -> None:
+        self.request, self.state = request, JobState.IDLE
+        self.on_progress: Callable[[float, str, str, float | None], None] = lambda *_: None
+        self.on_state: Callable[[JobState], None] = lambda state: None
+        self.on_done: Callable[[Path], None] = lambda results: None
+        self.on_failed: Callable[[str, str, str], None] = lambda code, message, hint: None
+        self.on_cancelled: Callable[[], None] = lambda: None
+        self.on_warning: Callable[[str, str], None] = lambda code, message: None
+        self.on_text: Callable[[str], None] = lambda line: None
+        self.on_scene_close: Callable[[], bool] = lambda: False
+        self.exported: ExportedInputs | None = None
+        self.results: Path | None = None
+        self.imported: Any = None
+        self.error: KneePipelineError | None = None
+        self.output: Path | None = None
+        self._factory, self._importer, self._python = process_factory, importer, python
+        self._ticker: Ticker = NoTicker() if process_factory is PlainProcess else QtTicker()
+        self._process: JobProcess | None = None
+        self._steps: Iterator[Any] | None = None
+        self._folder: Path | None = None
+        self._own_output = self._cancelling = False
+        self._told: dict[str, Any] = {}
+        self._observed: tuple[Any, int] | None = None
+
+    # --- what a person does ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin. What cannot begin is told through `on_failed`, like every later failure.
+
+        Raises
+        ------
+        RuntimeError
+            If it was started before: a job runs once.
+        """
+        if self.state is not JobState.IDLE:
+            raise RuntimeError("A job runs once; make another one.")
+        try:
+            self.request.check()
+            self._python, explicit = (self._python, True) if self._python else _python_for_runs()
+            self._explicit = explicit
+            self._folder = Path(tempfile.mkdtemp(prefix="KneePipeline-", dir=_temporary_path()))
+            self.output, self._own_output = _make_output(self.request)
+        except (KneePipelineError, OSError) as error:
+            self._fail(_as_known(error))
+            return
+        _RUNNING.add(self)
+        _watch_for_leaving()
+        self._watch_scene()
+        self._steps = export_inputs(self.request, self._folder, self.output)
+        self._enter(JobState.EXPORTING)
+        self._ticker.start(self.turn, BUSY_MS)
+
+    def cancel(self) -> None:
+        """Stop as soon as possible and leave nothing behind. Returns at once; `on_cancelled` follows."""
+        if not self.state.active or self._cancelling:
+            return
+        self._cancelling = True
+        if self.state is JobState.RUNNING and self._process is not None and self._process.running:
+            self._process.cancel()
+        else:
+            self._end_cancelled()
+
+    def kill(self) -> None:
+        """Stop at once, waiting for it (about a second at most): the application or the module goes away."""
+        if self.state.active:
+            self._cancelling = True
+            if self._process is not None and self._process.running:
+                self._process.kill()
+            if not self.state.over:
+                self._end_cancelled()
+
+    def wait(self, timeout_s: float | None = None, turn: Callable[[], None] | None = None) -> bool:
+        """Drive it to its end; whether it got there. In Slicer the GUI stays alive meanwhile.
+
+        Parameters
+        ----------
+        turn : callable, optional
+            One turn of the event loop; by default ``slicer.app.processEvents`` for a job with a `QtProcess`.
+        """
+        if turn is None:
+            turn = _turn_of_slicer if isinstance(self._ticker, QtTicker) else self._turn_of_script
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while self.state.active and (end is None or time.monotonic() < end):
+            turn()
+        return self.state.over
+
+    def _turn_of_script(self) -> None:
+        self.turn()
+        if self.state is JobState.RUNNING:
+            time.sleep(0.01)
+
+    # --- its steps ---------------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """What there is to do in one turn of the event loop: at most about `STEP_BUDGET_S`, or one node."""
+        try:
+            if self.state is JobState.EXPORTING:
+                self._export()
+            elif self.state is JobState.RUNNING and self._process is not None:
+                self._process.poll()
+            elif self.state is JobState.IMPORTING:
+                self._import()
+        except Exception as error:
+            self._fail(_as_known(error))
+
+    def _export(self) -> None:
+        end = time.perf_counter() + STEP_BUDGET_S
+        while time.perf_counter() < end:
+            exported = next(self._steps)
+            if exported is not None:
+                self._steps.close()
+                self._run(exported)
+                return
+
+    def _run(self, exported: ExportedInputs) -> None:
+        from .. import environment
+
+        self.exported = exported
+        for note in exported.notes:
+            self.on_warning("NOTE", note)
+        process = self._process = self._factory()
+        process.on_event, process.on_text, process.on_finished = self._on_event, self.on_text, self._on_finished
+        self._enter(JobState.RUNNING)
+        self._ticker.start(self.turn, IDLE_MS)
+        process.start(environment.command(self._python, self.request.arguments(exported, self.output)),
+                      child_environment(self._python if self._explicit else None), self._folder)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "state" and event.get("state") != "ERROR":
+            self.on_progress(float(event.get("fraction") or 0.0), str(event.get("state", "")),
+                             str(event.get("message", "")), event.get("eta_s"))
+        elif kind == "warning":
+            self.on_warning(str(event.get("code", "")), str(event.get("message", "")))
+        elif kind in ("error", "result"):
+            self._told[kind] = event
+        elif kind == "text":
+            self.on_text(str(event.get("message", "")))
+
+    def _on_finished(self, exit_code: int, crashed: bool) -> None:
+        self._ticker.stop()
+        results = self.output / str(self._told.get("result", {}).get("path", "results.json"))
+        if self._cancelling or (exit_code == EXIT_CANCELLED and not crashed):
+            self._end_cancelled()
+        elif "result" in self._told and not crashed and results.is_file():
+            self.results = results
+            if exit_code != EXIT_DONE:
+                self._tell_what_failed(results)
+            self._begin_import()
+        else:
+            self._fail(self._error_of(exit_code, crashed))
+
+    def _tell_what_failed(self, results: Path) -> None:
+        """A run without a segmentation delivers what it has and says so."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            for error in json.loads(results.read_text(encoding="utf-8"))["errors"]:
+                self.on_warning(error["code"], f"{error['message']} {error.get('hint', '')}".strip())
+
+    def _begin_import(self) -> None:
+        if self._importer is None:
+            self._succeed()
+            return
+        self._enter(JobState.IMPORTING)
+        try:
+            self._steps = iter(self._importer(self.results, self))
+        except Exception as error:
+            self._fail(_as_known(error))
+            return
+        self._ticker.start(self.turn, BUSY_MS)
+
+    def _import(self) -> None:
+        try:
+            said = next(self._steps)
+        except StopIteration as end:
+            self.imported = end.value
+            self._succeed()
+            return
+        if isinstance(said, str):
+            self.on_progress(1.0, "IMPORTING", said, None)
+
+    # --- its ends ----------------------------------------------------------------------------------------------------
+
+    def _succeed(self) -> None:
+        self._clear_up()
+        self._enter(JobState.DONE)
+        self.on_done(self.results)
+
+    def _end_cancelled(self) -> None:
+        finished = self.results is not None  # the run had ended, only the import was cut short
+        self._clear_up()
+        if self._own_output and not finished and self.output is not None:
+            shutil.rmtree(self.output, ignore_errors=True)
+        self._enter(JobState.CANCELLED)
+        self.on_cancelled()
+
+    def _fail(self, error: KneePipelineError) -> None:
+        if self.state.over:
+            return
+        self.error = error
+        self._clear_up()
+        if self._own_output and self.output is not None and not any(self.output.iterdir()):
+            self.output.rmdir()
+        self._enter(JobState.FAILED)
+        self.on_failed(error.code, error.message, error.hint)
+
+    def _clear_up(self) -> None:
+        """Stop what still moves and remove the temporary folder, whatever the end."""
+        self._ticker.stop()
+        _RUNNING.discard(self)
+        if self._observed is not None:
+            self._observed[0].RemoveObserver(self._observed[1])
+            self._observed = None
+        if hasattr(self._steps, "close"):
+            self._steps.close()
+        if self._process is not None and self._process.running:
+            self._process.kill()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _enter(self, state: JobState) -> None:
+        self.state = state
+        self.on_state(state)
+
+    def _error_of(self, exit_code: int, crashed: bool) -> KneePipelineError:
+        """The run's own error, else what can be said of how it ended."""
+        from .failures import RunError, silent_end
+
+        told = self._told.get("error")
+        if told is not None:
+            return RunError(str(told.get("code", "PIPELINE_ERROR")), str(told.get("message", "")),
+                            str(told.get("hint", "")))
+        return silent_end(exit_code, crashed, list(self._process.last_lines))
+
+    # --- the scene and the application -------------------------------------------------------------------------------
+
+    def _watch_scene(self) -> None:
+        with contextlib.suppress(ImportError, AttributeError):
+            import slicer
+
+            scene = slicer.mrmlScene
+            self._observed = scene, scene.AddObserver(scene.StartCloseEvent, self._on_scene_close)
+
+    def _on_scene_close(self, caller: Any, event: str) -> None:
+        """Before it has been exported, the input goes; afterwards only the place for the results does."""
+        if self.state is JobState.RUNNING and not self._cancelling and self.on_scene_close():
+            self._importer = None
+        else:
+            self.cancel()
+
+
+def stop_all() -> None:
+    """End every job of this application at once: for the module's cleanup and for leaving Slicer."""
+    for job in list(_RUNNING):
+        job.kill()
+
+
+def _watch_for_leaving() -> None:
+    """Once: no run outlives the application, however it is left."""
+    if _LEAVING:
+        return
+    import atexit
+
+    atexit.register(stop_all)
+    with contextlib.suppress(ImportError, AttributeError):
+        import slicer
+
+        slicer.app.connect("aboutToQuit()", stop_all)
+    _LEAVING.append(True)
+
+
+def _turn_of_slicer() -> None:
+    import slicer
+
+    slicer.app.processEvents()
+    time.sleep(0.001)  # leaves the processor to the run, and the lock to the exporting thread
+
+
+def _temporary_path() -> str | None:
+    with contextlib.suppress(ImportError, AttributeError):
+        import slicer
+
+        return slicer.app.temporaryPath
+    return None
+
+
+def _python_for_runs() -> tuple[Path, bool]:
+    from .environment import python_for_runs
+
+    return python_for_runs()
+
+
+def _make_output(request: JobRequest) -> tuple[Path, bool]:
+    """The folder of the results, and whether it was made for this job."""
+    if request.output_folder:
+        folder = Path(request.output_folder).expanduser().absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder, False
+    from .environment import results_folder
+
+    root = results_folder()
+    root.mkdir(parents=True, exist_ok=True)
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for number in range(1, 1000):
+        folder = root / (stamp if number == 1 else f"{stamp}_{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder, True
+    raise OSError("no free name")
+
+
+def _as_known(error: BaseException) -> KneePipelineError:
+    from .failures import known
+
+    return known(error)
+
+
+__all__ = ["JobRequest", "JobState", "KneeJob", "stop_all"]

@@ -1,0 +1,386 @@
+"""What a run reads: original DICOM files, exported volumes, matched segments."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy as np
+import slicer
+import vtk
+from KneePipelineLib.errors import ConfigError, DicomError, InvalidFormatError
+from KneePipelineLib.imaging import read_echoes, read_image, read_labels
+from KneePipelineLib.slicer_side import terminology
+from KneePipelineLib.slicer_side.inputs import export_all, export_inputs
+from KneePipelineLib.slicer_side.job import JobRequest
+from KneePipelineLib.slicer_side.segment_matching import SegmentMappingError, match_segments
+
+SHARED = Path(os.environ.get("KNEEPIPELINE_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+IN_HOST = hasattr(slicer, "dicomDatabase") and hasattr(slicer.dicomDatabase, "addFolder")
+
+
+def volume_node(array: np.ndarray, ras=None, name: str = "knee", kind: str = "vtkMRMLScalarVolumeNode"):
+    """A volume node; `ras` is its 4 x 4 matrix."""
+    node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
+    slicer.util.updateVolumeFromArray(node, array)
+    matrix = vtk.vtkMatrix4x4()
+    ras = np.diag([-0.5, -0.6, 0.7, 1.0]) if ras is None else np.asarray(ras, float)
+    for row in range(4):
+        for column in range(4):
+            matrix.SetElement(row, column, float(ras[row, column]))
+    node.SetIJKToRASMatrix(matrix)
+    return node
+
+
+def transform_node(matrix: np.ndarray):
+    """A linear transform node."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    own = vtk.vtkMatrix4x4()
+    for row in range(4):
+        for column in range(4):
+            own.SetElement(row, column, float(matrix[row, column]))
+    node.SetMatrixTransformToParent(own)
+    return node
+
+
+class SceneTest(unittest.TestCase):
+    """An empty scene and a temporary folder."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear(0)
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        self.exports = self.folder / "exports"
+        self.exports.mkdir()
+
+    def export(self, output: Path | None = None, **fields):
+        """`export_all` of a request."""
+        return export_all(JobRequest(**fields), self.exports, output)
+
+
+class Volumes(SceneTest):
+    def test_a_volume_without_dicom_is_exported_as_it_is(self):
+        rng = np.random.default_rng(0)
+        for kind in (np.int16, np.uint8, np.uint16, np.float32, np.float64):
+            with self.subTest(kind=kind.__name__):
+                array = (rng.random((5, 6, 7)) * 200).astype(kind)
+                ras = np.array([[0, 0, 0.7, -10], [-0.5, 0, 0, 20], [0, -0.6, 0, 30], [0, 0, 0, 1.0]])
+                node = volume_node(array, ras)
+                before = slicer.mrmlScene.GetNumberOfNodes()
+                exported = self.export(input_node=node)
+                self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), before)
+                self.assertFalse(exported.used_dicom)
+                volume = read_image(exported.input)
+                np.testing.assert_array_equal(volume.array, array.astype(np.float32) if kind == np.float64 else array)
+                np.testing.assert_allclose(volume.to_physical((1, 2, 3)),
+                                           (np.diag([-1, -1, 1, 1]) @ ras @ [1, 2, 3, 1])[:3], atol=1e-6)
+
+    def test_a_transform_is_hardened_on_the_export_only(self):
+        angle = 0.3
+        turn = np.array([[np.cos(angle), -np.sin(angle), 0, 5], [np.sin(angle), np.cos(angle), 0, -7], [0, 0, 1, 11],
+                         [0, 0, 0, 1.0]])
+        node = volume_node(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+        before = vtk.vtkMatrix4x4()
+        node.GetIJKToRASMatrix(before)
+        transform = transform_node(turn)
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        volume = read_image(self.export(input_node=node).input)
+        expected = np.diag([-1, -1, 1, 1]) @ turn @ np.diag([-0.5, -0.6, 0.7, 1.0]) @ [4, 3, 2, 1]
+        np.testing.assert_allclose(volume.to_physical((4, 3, 2)), expected[:3], atol=1e-6)
+        after = vtk.vtkMatrix4x4()
+        node.GetIJKToRASMatrix(after)
+        self.assertEqual([before.GetElement(r, c) for r in range(4) for c in range(4)],
+                         [after.GetElement(r, c) for r in range(4) for c in range(4)])
+        self.assertIs(node.GetParentTransformNode(), transform)
+
+    def test_a_bent_volume_is_resampled_on_a_copy(self):
+        array = np.zeros((20, 20, 20), np.int16)
+        array[8:12, 8:12, 8:12] = 1000
+        node = volume_node(array, np.eye(4))
+        points, moved = vtk.vtkPoints(), vtk.vtkPoints()
+        for corner in np.ndindex(2, 2, 2):
+            place = np.array(corner) * 19.0
+            points.InsertNextPoint(place)
+            moved.InsertNextPoint(place + [4.0, 0.0, 0.0])
+        spline = vtk.vtkThinPlateSplineTransform()
+        spline.SetSourceLandmarks(points)
+        spline.SetTargetLandmarks(moved)
+        spline.SetBasisToR()
+        transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+        transform.SetAndObserveTransformToParent(spline)
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        volume = read_image(self.export(input_node=node).input)
+        places = np.argwhere(volume.array > 500)[:, ::-1]
+        centre = np.mean([volume.to_physical(tuple(place)) for place in places], axis=0)
+        np.testing.assert_allclose(centre, [-13.5, -9.5, 9.5], atol=0.1)
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(node), array)
+
+    def test_what_cannot_be_exported_is_said(self):
+        shear = np.eye(4)
+        shear[0, 1] = 0.4
+        node = volume_node(np.zeros((3, 4, 5), np.int16))
+        node.SetAndObserveTransformNodeID(transform_node(shear).GetID())
+        with self.assertRaisesRegex(InvalidFormatError, "shears"):
+            self.export(input_node=node)
+        with self.assertRaisesRegex(InvalidFormatError, "no image"):
+            self.export(input_node=slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"))
+
+    def test_a_request_that_cannot_begin(self):
+        node = volume_node(np.zeros((3, 4, 5), np.int16))
+        for fields, words in (({}, "No input"), ({"input_node": node, "input_path": "x"}, "both chosen"),
+                              ({"input_path": self.folder / "none"}, "does not exist"),
+                              ({"input_node": node, "side": "up"}, "side"),
+                              ({"input_node": node, "reanalyse": True}, "no segmentation"),
+                              ({"input_node": node, "options": {"batch_size": "many"}}, "batch_size")):
+            with self.subTest(words=words), self.assertRaisesRegex(ConfigError, words):
+                JobRequest(**fields).check()
+
+    def test_the_command_line(self):
+        node = volume_node(np.zeros((3, 4, 5), np.int16))
+        request = JobRequest(input_node=node, model="nnunet_fullres", device="cpu", side="left", prefix="a",
+                             steps=("thickness",), timeout_s=90, make_zip=True, options={"batch_size": 4})
+        exported = export_all(request, self.exports)
+        self.assertEqual(request.arguments(exported, Path("out")),
+                         ["run", str(exported.input), "out", "--events", "-", "--config", str(exported.config),
+                          "--model", "nnunet_fullres", "--prefix", "a", "--steps", "thickness", "--side", "left",
+                          "--device", "cpu", "--timeout", "90", "--zip"])
+        from KneePipelineLib.cli import build_parser
+
+        self.assertEqual(build_parser().parse_args(request.arguments(exported, Path("out"))).segmentation_model,
+                         "nnunet_fullres")
+
+
+class Segments(SceneTest):
+    def segmentation(self, segments: dict[str, tuple], matrix=None):
+        """A segmentation on a 20^3 grid: name -> (slice of x, terminology value or None)."""
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        image = volume_node(np.zeros((20, 20, 20), np.int16), matrix, "reference")
+        node.SetReferenceImageGeometryParameterFromVolumeNode(image)
+        for name, (span, value) in segments.items():
+            array = np.zeros((20, 20, 20), np.uint8)
+            array[5:15, 5:15, span] = 1
+            segment_id = node.GetSegmentation().AddEmptySegment(name, name)
+            slicer.util.updateSegmentBinaryLabelmapFromArray(array, node, segment_id, image)
+            if value is not None:
+                segment = node.GetSegmentation().GetSegment(segment_id)
+                segment.SetTag(segment.GetTerminologyEntryTagName(), terminology.entry(value))
+        return node, image
+
+    def test_terminology_then_name(self):
+        node, image = self.segmentation({"anything": (slice(0, 5), 5), "Femur": (slice(5, 10), None),
+                                         "MedTibCart_2": (slice(10, 12), 1), "blob": (slice(12, 14), None)})
+        rows = match_segments(node)
+        self.assertEqual([(m.value, m.matched_by) for m in rows],
+                         [(5, "terminology"), (1, "name"), (None, ""), (None, "")])
+        self.assertIn("its name medial tibial cartilage", rows[2].reason)
+        with self.assertRaises(SegmentMappingError) as caught:
+            self.export(input_node=image, segmentation_node=node)
+        self.assertEqual([m.name for m in caught.exception.matches], ["anything", "Femur", "MedTibCart_2", "blob"])
+        self.assertIn("2 of the 4 segments", caught.exception.message)
+        self.assertNotIn("blob", caught.exception.message)
+        exported = self.export(input_node=image, segmentation_node=node,
+                               segment_values={"blob": 3, "MedTibCart_2": 0})
+        self.assertEqual(exported.label_scheme, "canonical")
+        labels = read_labels(exported.segmentation)
+        self.assertEqual(np.unique(labels.array).tolist(), [0, 1, 3, 5])
+        self.assertEqual(labels.array[10, 10, ::3].tolist(), [5, 5, 1, 1, 3, 0, 0])
+
+    def test_the_same_structure_twice_is_left_to_a_person(self):
+        node, _ = self.segmentation({"Femur": (slice(0, 5), None), "femur": (slice(5, 10), None)})
+        self.assertEqual([m.value for m in match_segments(node)], [1, None])
+
+    def test_parts_of_the_femoral_cartilage_are_one(self):
+        node, image = self.segmentation({"one": (slice(0, 5), None), "two": (slice(5, 10), None)})
+        for name, value in (("one", 12), ("two", 15)):
+            terminology.describe(node.GetSegmentation().GetSegment(name), value)
+        labels = read_labels(self.export(input_node=image, segmentation_node=node).segmentation)
+        self.assertEqual(int((labels.array == 4).sum()), 1000)
+
+    def test_an_empty_segmentation_is_refused(self):
+        image = volume_node(np.zeros((20, 20, 20), np.int16))
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        with self.assertRaisesRegex(InvalidFormatError, "no segments"):
+            self.export(input_node=image, segmentation_node=empty)
+        node, _ = self.segmentation({"Femur": (slice(0, 0), None)})
+        with self.assertRaisesRegex(InvalidFormatError, "No voxel"):
+            self.export(input_node=image, segmentation_node=node)
+
+    def test_the_labels_lie_on_the_grid_of_the_image(self):
+        node, _ = self.segmentation({"Femur": (slice(4, 8), None)}, np.eye(4))
+        finer = volume_node(np.zeros((40, 40, 40), np.int16), np.diag([0.5, 0.5, 0.5, 1.0]))
+        labels = read_labels(self.export(input_node=finer, segmentation_node=node).segmentation)
+        self.assertEqual(labels.array.shape, (40, 40, 40))
+        inside = np.argwhere(labels.array)
+        self.assertEqual((inside.min(0).tolist(), inside.max(0).tolist()), ([9, 9, 7], [29, 29, 15]))
+
+    def test_a_segmentation_under_a_transform_lies_where_it_is_shown(self):
+        node, image = self.segmentation({"Femur": (slice(4, 8), None)}, np.eye(4))
+        shift = np.eye(4)
+        shift[0, 3] = 6.0
+        node.SetAndObserveTransformNodeID(transform_node(shift).GetID())
+        labels = read_labels(self.export(input_node=image, segmentation_node=node).segmentation)
+        self.assertEqual(np.unique(np.argwhere(labels.array)[:, 2]).tolist(), [10, 11, 12, 13])
+        alone = self.export(segmentation_node=node)
+        self.assertTrue(alone.is_labels)
+        self.assertIsNone(alone.segmentation)
+        moved = read_labels(alone.input)
+        places = [moved.to_physical(tuple(p[::-1])) for p in np.argwhere(moved.array)]
+        np.testing.assert_allclose([min(p[0] for p in places), max(p[0] for p in places)], [-13, -10], atol=1e-6)
+
+    def test_a_label_map_volume_is_given_with_its_own_numbers(self):
+        array = np.zeros((5, 6, 7), np.uint8)
+        array[1:3] = 7
+        labels = volume_node(array, kind="vtkMRMLLabelMapVolumeNode")
+        image = volume_node(np.ones((5, 6, 7), np.int16))
+        exported = self.export(input_node=image, segmentation_node=labels, label_scheme="native")
+        self.assertEqual(exported.label_scheme, "native")
+        np.testing.assert_array_equal(read_labels(exported.segmentation).array, array)
+        self.assertTrue(self.export(input_node=labels).is_labels)
+
+
+@unittest.skipUnless(IN_HOST, "needs the stand-in DICOM database")
+class Dicom(SceneTest):
+    def setUp(self):
+        super().setUp()
+        slicer.dicomDatabase.clear()
+        self.addCleanup(slicer.dicomDatabase.clear)
+
+    def node_of(self, files, slices: int = 4):
+        """What Slicer makes of these files: a volume that names their instances."""
+        node = volume_node(np.arange(slices * 30, dtype=np.int16).reshape(slices, 5, 6))
+        node.SetAttribute("DICOM.instanceUIDs", " ".join(slicer.dicomDatabase.instanceForFile(str(f)) for f in files))
+        return node
+
+    def qdess(self, **options):
+        """A digital qDESS series in the database: its files, slice by slice, echo by echo."""
+        from KneePipelineLib.phantom import DigitalKnee, Grid, write_dicom
+
+        folder = self.folder / "dicom"
+        pair = DigitalKnee(seed=0).qdess(Grid.sagittal((24, 24, 6), (6.0, 6.0, 16.0)))
+        files = write_dicom(pair, folder, **options)
+        slicer.dicomDatabase.addFolder(folder)
+        return files
+
+    def test_a_two_echo_series_in_one_volume(self):
+        files = self.qdess()
+        node = self.node_of(files, 12)
+        exported = self.export(input_node=node)
+        self.assertTrue(exported.used_dicom)
+        self.assertTrue(exported.stacked)
+        self.assertIn("2 echoes", exported.notes[0])
+        self.assertIsNone(exported.echoes)
+        first, second = read_echoes(exported.input)
+        self.assertEqual(first.array.shape, (6, 24, 24))
+        self.assertLess(first.meta["echo_time_ms"], second.meta["echo_time_ms"])
+        self.assertIsNotNone(first.meta["gl_area"])
+        self.assertEqual({p.name for p in exported.input.iterdir()}, {f"IM{n:05d}.dcm" for n in range(1, 13)})
+
+    def test_one_echo_brings_the_other_of_its_series(self):
+        files = self.qdess()
+        exported = self.export(input_node=self.node_of(files[0::2], 6))
+        self.assertFalse(exported.stacked)
+        self.assertEqual(len(list(exported.input.iterdir())), 6)
+        self.assertEqual(read_image(exported.input).array.shape, (6, 24, 24))
+        self.assertEqual(len(read_echoes(exported.echoes)), 2)
+
+    def test_the_second_echo_in_a_series_of_its_own_is_found_in_the_study(self):
+        from KneePipelineLib.phantom import DigitalKnee, Grid, write_dicom
+
+        grid = Grid.sagittal((24, 24, 6), (6.0, 6.0, 16.0))
+        first, second = DigitalKnee(seed=0).qdess(grid)
+        one = write_dicom(first, self.folder / "a", series_number=1)
+        two = write_dicom(second, self.folder / "b", series_number=2)
+        other = DigitalKnee(seed=0).image(Grid.sagittal((24, 24, 7), (6.0, 6.0, 14.0)))
+        write_dicom(other, self.folder / "c", series_number=3)
+        for name in "abc":
+            slicer.dicomDatabase.addFolder(self.folder / name)
+        exported = self.export(input_node=self.node_of(one, 6))
+        self.assertEqual(len(list(exported.echoes.iterdir())), 12)
+        self.assertEqual(len(read_echoes(exported.echoes)), 2)
+        slicer.dicomDatabase.clear()
+        slicer.dicomDatabase.addFolder(self.folder / "a")
+        self.assertIsNone(export_all(JobRequest(input_node=self.node_of(one, 6)), self.folder / "exports2").echoes)
+        slicer.dicomDatabase.addFolder(self.folder / "b")
+        self.exports = self.folder / "exports3"
+        named = self.export(input_node=self.node_of(one, 6), echo_node=self.node_of(two, 6))
+        self.assertEqual([e.meta["echo_time_ms"] for e in read_echoes(named.echoes)],
+                         [first.meta["echo_time_ms"], second.meta["echo_time_ms"]])
+
+    def test_a_plain_series_has_no_echoes(self):
+        from KneePipelineLib.phantom import DigitalKnee, Grid, write_dicom
+
+        image = DigitalKnee(seed=0).image(Grid.sagittal((24, 24, 6), (6.0, 6.0, 16.0)))
+        files = write_dicom(image, self.folder / "dicom")
+        slicer.dicomDatabase.addFolder(self.folder / "dicom")
+        exported = self.export(input_node=self.node_of(files, 6))
+        self.assertTrue(exported.used_dicom)
+        self.assertIsNone(exported.echoes)
+        self.assertFalse(exported.stacked)
+
+    def test_an_echo_volume_needs_a_header(self):
+        node = self.node_of(self.qdess(), 12)
+        with self.assertRaisesRegex(DicomError, "no DICOM header"):
+            self.export(input_node=node, echo_node=volume_node(np.zeros((6, 5, 6), np.int16)))
+
+    def test_files_that_went_away(self):
+        files = self.qdess()
+        node = self.node_of(files, 12)
+        files[3].unlink()
+        with self.assertRaisesRegex(DicomError, "1 of the 12 DICOM files"):
+            self.export(input_node=node)
+
+    def test_a_scene_from_another_computer_is_exported(self):
+        node = self.node_of(self.qdess(), 12)
+        slicer.dicomDatabase.clear()
+        exported = self.export(input_node=node)
+        self.assertFalse(exported.used_dicom)
+        self.assertIn("not in Slicer's DICOM database", exported.notes[0])
+        self.assertEqual(read_image(exported.input).array.shape, (12, 5, 6))
+
+    def test_under_a_transform_the_volume_is_exported(self):
+        node = self.node_of(self.qdess()[0::2], 6)
+        node.SetAndObserveTransformNodeID(transform_node(np.eye(4)).GetID())
+        self.assertTrue(self.export(input_node=node).used_dicom)
+        shift = np.eye(4)
+        shift[2, 3] = 30.0
+        node.SetAndObserveTransformNodeID(transform_node(shift).GetID())
+        exported = self.export(input_node=node)
+        self.assertFalse(exported.used_dicom)
+        self.assertIn("transform", exported.notes[0])
+
+    def test_where_no_links_can_be_made_the_files_are_copied(self):
+        from unittest import mock
+
+        node = self.node_of(self.qdess(), 12)
+        refuse = mock.Mock(side_effect=OSError("no links here"))
+        with mock.patch("os.symlink", refuse), mock.patch("os.link", refuse):
+            exported = self.export(input_node=node)
+        self.assertEqual(refuse.call_count, 2)
+        self.assertEqual(len(read_echoes(exported.input)), 2)
+        self.assertFalse(any(p.is_symlink() for p in exported.input.iterdir()))
+
+    @unittest.skipUnless((SHARED / "data" / "mese_dicom").is_dir(), "the reference data are not on this machine")
+    def test_a_real_multi_echo_series(self):
+        slicer.dicomDatabase.addFolder(SHARED / "data" / "mese_dicom")
+        files = sorted((SHARED / "data" / "mese_dicom").iterdir())
+        exported = self.export(input_node=self.node_of(files, len(files)))
+        self.assertTrue(exported.stacked)
+        echoes = read_echoes(exported.input)
+        times = [echo.meta["echo_time_ms"] for echo in echoes]
+        self.assertEqual(times, sorted(set(times)))
+        self.assertEqual(len(echoes) * echoes[0].array.shape[0], len(files))
+        words = " ".join(exported.notes) + " ".join(p.name for p in exported.input.iterdir())
+        self.assertNotIn("E3655", words)
+
+    def test_the_work_is_done_in_many_short_steps(self):
+        node = self.node_of(self.qdess(), 12)
+        steps = list(export_inputs(JobRequest(input_node=node), self.exports))
+        self.assertGreater(len(steps), 12)
+        self.assertTrue(all(step is None for step in steps[:-1]))
+
+
+if __name__ == "__main__":
+    unittest.main()
