@@ -7,7 +7,11 @@ import types
 import unittest
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+# Behind the module paths, so that it is the built package that is tested and not the one in the checkout.
+sys.path.append(str(Path(__file__).resolve().parents[3]))
+for option, value in zip(sys.argv, sys.argv[1:], strict=False):
+    if option in ("--additional-module-path", "--additional-module-paths"):
+        sys.path.insert(0, value)
 
 
 def runUnitTest(path: list[str] | str, testname: str) -> None:
