@@ -108,6 +108,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add("--timeout", type=float, metavar="SECONDS", help="deadline of the whole run")
     add("--restart", action="store_true", default=None, help="ignore what an earlier run in OUT has finished")
     add("--zip", action="store_true", default=None, help="also write <prefix>_results.zip")
+    add("--dicom-seg", choices=("auto", "on", "off"), help="DICOM segmentation, which names the patient as INPUT does: "
+        "auto (default) for DICOM input but not in the zip, on in the zip too, off")
     add("--events", choices=("-",), help="write one JSON object a line on stdout (the event protocol)")
 
 

@@ -21,6 +21,7 @@ from .job_names import MODEL_NAMES, from_aliases, title_of_model
 SIDES = ("auto", "left", "right")
 LABEL_SCHEMES = ("auto", "canonical", "native", "archive")
 NNUNET_TYPES = ("fullres", "cascade")
+DICOM_SEG = ("auto", "on", "off")
 T2_FITS = ("weighted", "linear", "nonlinear")
 KNOWN_MODELS = ("bundled", "nnunet_knee", "acl_qdess_bone_july_2024", "goyal_sagittal", "goyal_coronal", "goyal_axial",
                 "staple")
@@ -63,6 +64,9 @@ class JobOptions:
     restart: bool = _option(False, "bool", "ignore what an earlier run has finished")
     timeout: float | None = _option(None, "number", "deadline of the whole run in seconds", above=0.0)
     zip: bool = _option(False, "bool", "also write a zip of the results")
+    dicom_seg: str = _option("auto", "choice", "DICOM segmentation, which names the patient as INPUT does: auto "
+                             "writes it for DICOM input but not into the zip, on into both, off not at all",
+                             choices=DICOM_SEG)
     seed: int = _option(42, "int", "seed of everything random", low=0, high=2**32 - 1)
     practice: bool = _option(False, "bool", "practice mode: the digital knee's truth instead of the science")
     default_seg_model: str = _option("bundled", "model", "network that segments")

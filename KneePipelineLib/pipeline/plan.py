@@ -217,8 +217,8 @@ STEPS: tuple[Step, ...] = (
     Step("files", State.FORMATTING, "Writing the results", "formatting:write_files",
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),
-         inputs=("truth",), writes=("results.json",), options=("prefix", "zip"), rooms=("imaging", "results"),
-         weight=2.0, publishes=True),
+         inputs=("truth", "input"), writes=("results.json",), options=("prefix", "zip", "dicom_seg", "series", "echo"),
+         rooms=("imaging", "results"), weight=2.0, publishes=True),
 )
 
 

@@ -12,6 +12,11 @@ from importlib import import_module
 
 _HOMES = {
     "Output": "outputs",
+    "Drawing": "dicom_segments",
+    "dicom_seg_output": "dicom_seg",
+    "drawing_of": "dicom_segments",
+    "read_source": "dicom_source",
+    "write_dicom_seg": "dicom_seg",
     "write_label_files": "label_files",
     "write_mesh_files": "mesh_files",
     "write_vtk": "mesh_files",
@@ -35,9 +40,13 @@ _HOMES = {
 __all__ = [
     "THICKNESS_COLUMNS",
     "TIDY_COLUMNS",
+    "Drawing",
     "Output",
     "build_results",
+    "dicom_seg_output",
+    "drawing_of",
     "input_facts",
+    "read_source",
     "report_output",
     "results_outputs",
     "results_schema",
@@ -45,6 +54,7 @@ __all__ = [
     "software_versions",
     "summary",
     "validate_results",
+    "write_dicom_seg",
     "write_label_files",
     "write_mesh_files",
     "write_report",

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ..imaging.labels import BY_NAME, Structure
 
-TYPES = ("labels", "model", "table", "volume", "report", "record", "log", "archive")
+TYPES = ("labels", "model", "table", "volume", "report", "record", "log", "archive", "dicom")
 
 
 @dataclass(frozen=True)

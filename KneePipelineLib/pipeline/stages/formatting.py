@@ -14,7 +14,7 @@ from ...results import Output
 from ..context import StageContext
 from ..files import read_json
 from ..keys import told_options
-from . import handover, shape
+from . import dicom_seg, handover, shape
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -43,7 +43,8 @@ def write_measured(context: StageContext, found: Findings) -> list[Output]:
         outputs += results.write_thickness_files(out, options.prefix, found.regions)
     if found.t2_map is not None:
         outputs += results.write_t2_files(out, options.prefix, found.t2_map, found.t2)
-    return outputs
+    written, found.warnings = dicom_seg.write(context, found.labels, found.side)
+    return outputs + written
 
 
 def write_record(context: StageContext, found: Findings, outputs: list[Output]) -> None:
@@ -59,10 +60,15 @@ def write_record(context: StageContext, found: Findings, outputs: list[Output]) 
 
 
 def pack(context: StageContext) -> None:
-    """The archive, when one was asked for."""
-    if context.options.zip:
+    """The archive, when one was asked for.
+
+    It is made to be passed on, so the one file that names the patient stays out unless it was asked for by name.
+    """
+    options = context.options
+    if options.zip:
         context.progress(0.9, "Packing the results")
-        write_archive(context.out, f"{context.options.prefix}_results.zip")
+        without = () if options.dicom_seg == "on" else (results.dicom_seg_output(options.prefix).path,)
+        write_archive(context.out, f"{options.prefix}_results.zip", without)
 
 
 class Findings:
@@ -76,6 +82,7 @@ class Findings:
         self.labels = self.subregions = self.depth = self.raw_femur = self.axes = None
         self.surfaces, self.cartilage_surfaces, self.regions, self.menisci = {}, {}, {}, {}
         self.side = "unknown"
+        self.warnings: list[tuple[str, str]] = []
         if context.has("image"):
             self.image = read_image(context.path("image", "image.nrrd"))
         if context.has("surfaces"):
@@ -116,7 +123,7 @@ class Findings:
             other_sides={"header": header["laterality"]} if header.get("laterality") else None,
             regions=self.regions, t2=self.t2, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
             subregions=self.subregions, surfaces=self.surfaces,
-            warnings=context.provenance.get("warnings", []), outputs=outputs,
+            warnings=[*context.provenance.get("warnings", []), *self.warnings], outputs=outputs,
             errors=[{**o["error"], "part": name} for name, o in context.outcomes.items() if o["status"] == "failed"],
             skipped=[(name, o["reason"]) for name, o in context.outcomes.items() if o["status"] == "skipped"],
         )
@@ -148,9 +155,9 @@ def archive_outputs(options: JobOptions) -> list[Output]:
     return [Output(role="archive", path=path, type="archive", title="All results in one file")]
 
 
-def write_archive(folder: Path, name: str) -> None:
-    """Pack every file of a folder, in one order and with one date, so that equal results make equal archives."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != name)
+def write_archive(folder: Path, name: str, without: tuple[str, ...] = ()) -> None:
+    """Pack the files of a folder, in one order and with one date, so that equal results make equal archives."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (name, *without))
     try:
         with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             for path in files:
