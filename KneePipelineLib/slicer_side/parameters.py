@@ -56,7 +56,8 @@ class T2Fit(enum.Enum):
 
     def label(self) -> str:
         """The text in the selector."""
-        return {"weighted": _("Weighted log-linear"), "linear": _("Log-linear"), "nonlinear": _("Nonlinear")}[self.value]
+        return {"weighted": _("Weighted log-linear"), "linear": _("Log-linear"),
+                "nonlinear": _("Nonlinear")}[self.value]
 
 
 class ShapeModel(enum.Enum):
@@ -76,9 +77,9 @@ class KneePipelineParameters:
     """The parameter node of the module.
 
     The names are those of the panel's ``SlicerParameterName`` properties. `segmentation` is one that exists and is
-    measured instead of segmenting; `outputSegmentation` takes the result (None: a new one is made). The last four are
-    what the panel remembers of the latest run, so that Results and Re-analyse survive saving the scene: the folder,
-    the segmentation it was about, and what was exported for it.
+    measured instead of segmenting; `outputSegmentation` takes the result (None: a new one is made). Those that begin
+    with ``results`` are what the panel remembers of the latest run, so that Results and Re-analyse survive saving the
+    scene.
     """
 
     inputKind: InputKind = InputKind.VOLUME
@@ -94,7 +95,6 @@ class KneePipelineParameters:
     makeChart: bool = True
     makeT2: bool = True
     makeShape: bool = True
-    outputPath: str = ""
     prefix: str = "knee"
     device: Device = Device.AUTO
     timeoutMinutes: Annotated[int, WithinRange(0, 1440)] = 0
@@ -107,7 +107,8 @@ class KneePipelineParameters:
     resultsPath: str = ""
     resultsSegmentation: vtkMRMLSegmentationNode
     resultsVolume: vtkMRMLScalarVolumeNode
-    resultsItem: str = ""
+    resultsInput: str = ""
+    resultsRun: str = ""
 
 
 def widgets_by_parameter(ui) -> dict:

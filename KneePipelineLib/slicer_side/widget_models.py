@@ -128,7 +128,8 @@ class ModelsPanel:
         model = weights.entry(name) if name else None
         state = weights.state(name) if name else ""
         wanted = _parts_to_get(model) if model else []
-        asks = bool(model) and (any(part.needs_acceptance for part in wanted) or (model.restricted and state not in READY))
+        restricted = model is not None and model.restricted and state not in READY
+        asks = restricted or any(part.needs_acceptance for part in wanted)
         agreed = bool(ui.acceptLicenceCheck.checked) or not asks
         ui.acceptLicenceCheck.enabled = asks and not self.busy
         if not self.busy:
@@ -148,9 +149,10 @@ class ModelsPanel:
         if self.busy:
             self._process.cancel()
             return
-        from .. import environment, weights
+        from .. import weights
+        from . import environment
 
-        if environment.private_python() is None:
+        if not environment.state().usable:
             self._on_no_environment()
             return
         name = self._chosen_name()

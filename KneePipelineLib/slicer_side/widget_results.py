@@ -26,7 +26,7 @@ class ResultsPanel:
 
         self._ui = ui
         self._folder: Path | None = None
-        self._nodes: dict[str, Any] = {}
+        self.nodes: dict[str, Any] = {}
         ui.resultsTable.setHorizontalHeaderLabels(
             [_("Cartilage"), _("Thickness, mm"), _("Volume, ml"), _("Quality")])
         header = ui.resultsTable.horizontalHeader()
@@ -45,7 +45,7 @@ class ResultsPanel:
 
     def clear(self) -> None:
         """There is no result (any more)."""
-        self._folder, self._nodes = None, {}
+        self._folder, self.nodes = None, {}
         self._ui.resultsLabel.text = _("Nothing has been measured yet.")
         self._ui.resultsTable.setRowCount(0)
         self._ui.resultsTable.visible = False
@@ -64,16 +64,16 @@ class ResultsPanel:
             Whether there is a segmentation to measure again.
         """
         self._folder = folder if folder is not None and (folder / "results.json").is_file() else None
-        self._nodes = dict(nodes)
+        self.nodes = dict(nodes)
         ui = self._ui
         record = _record(self._folder)
         ui.resultsButtons.visible = True
         ui.resultsLabel.text = "\n".join(_sentences(record)) if record else _(
             "The folder of these results is not there any more; what is in the scene stays.")
         self._fill(record)
-        for button, there in ((ui.showTableButton, self._nodes.get("table") is not None),
-                              (ui.showChartButton, self._nodes.get("chart") is not None),
-                              (ui.showModelsButton, bool(self._nodes.get("models"))),
+        for button, there in ((ui.showTableButton, self.nodes.get("table") is not None),
+                              (ui.showChartButton, self.nodes.get("chart") is not None),
+                              (ui.showModelsButton, bool(self.nodes.get("models"))),
                               (ui.openReportButton, bool(self._folder) and (self._folder / "report.html").is_file()),
                               (ui.openFolderButton, self._folder is not None),
                               (ui.reanalyseButton, can_reanalyse and self._folder is not None)):
@@ -104,7 +104,7 @@ class ResultsPanel:
 
         self._lay_out(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpTableView)
         selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetActiveTableID(self._nodes["table"].GetID())
+        selection.SetActiveTableID(self.nodes["table"].GetID())
         slicer.app.applicationLogic().PropagateTableSelection()
 
     def show_chart(self) -> None:
@@ -113,7 +113,7 @@ class ResultsPanel:
 
         self._lay_out(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
         selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetActivePlotChartID(self._nodes["chart"].GetID())
+        selection.SetActivePlotChartID(self.nodes["chart"].GetID())
         slicer.app.applicationLogic().PropagatePlotChartSelection()
 
     def show_models(self) -> None:

@@ -26,7 +26,7 @@ class RunPanel:
         self._ui, self._on_apply, self._on_cancel = ui, on_apply, on_cancel
         self._running = False
         self._cancelling = False
-        self._problem = ""
+        self._problem = self._last_line = ""
         ui.applyButton.connect("clicked(bool)", self._pressed)
         ui.copyLogButton.connect("clicked(bool)", self._copy_log)
         ui.clearLogButton.connect("clicked(bool)", lambda: ui.logText.clear())
@@ -93,6 +93,12 @@ class RunPanel:
         """Add a line to the log."""
         if line:
             self._ui.logText.appendPlainText(line)
+
+    def log_once(self, line: str) -> None:
+        """Add a line unless it is the last one: progress repeats its words."""
+        if line != self._last_line:
+            self._last_line = line
+            self.log(line)
 
     def show_log(self) -> None:
         """Open the log."""

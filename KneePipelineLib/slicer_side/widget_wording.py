@@ -39,10 +39,10 @@ def mending(code: str, message: str, hint: str) -> Mending:
 
 
 def _button_for(code: str, message: str, hint: str) -> str:
-    if code in ("SETUP_ERROR", "SETUP_FAILED", "NO_ENVIRONMENT") or re.search(r"\bsetup(?! --repair)\b", hint):
-        return SET_UP
-    if "setup --repair" in hint or "doctor" in hint:
+    if "Press Repair" in hint or "setup --repair" in hint or "KneePipelineLib doctor" in hint:
         return REPAIR
+    if code in ("SETUP_ERROR", "NO_ENVIRONMENT") or "KneePipelineLib setup" in hint:
+        return SET_UP
     if code == "E_HARD_003" or re.search(r"\bmodels (list|download|import|verify)\b", hint):
         return MODELS
     if code == "GPU_OOM":

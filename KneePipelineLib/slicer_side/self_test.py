@@ -1,0 +1,81 @@
+"""The whole job as a person does it, through the panel: sample, Apply, results, a corrected segment, Re-analyse.
+
+Runs inside a real Slicer (Reload and Test) and in the test host, on the environment that is set up there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from unittest import TestCase
+
+import numpy as np
+
+MOST_S = 900.0
+
+
+def whole_job(test: TestCase) -> None:
+    """Follow the tutorial with clicks and check what it promises."""
+    import slicer
+
+    widget = slicer.util.getModuleWidget("KneePipeline")
+    widget.enter()
+    panel, ui = widget.panel, widget.ui
+    ui.sampleLabel.linkActivated("sample")
+    parameters = widget.logic.getParameterNode()
+    assert parameters.inputVolume is not None, "the digital knee was not made"
+    if not panel.setup.state().usable:
+        test.skipTest("the private environment is not set up: press Set up first")
+    _run(test, panel, ui.applyButton)
+    parameters = widget.logic.getParameterNode()
+    segmentation = parameters.resultsSegmentation
+    assert segmentation is not None, ui.messageLabel.text
+    assert segmentation.GetSegmentation().GetNumberOfSegments() >= 7
+    table = panel.results.nodes["table"]
+    assert table is not None
+    before = _thickness_of_table(ui)
+    _thin_out(segmentation, parameters.inputVolume)
+    _run(test, panel, ui.reanalyseButton)
+    after = _thickness_of_table(ui)
+    assert before.keys() == after.keys()
+    changed = [region for region in before if before[region] != after[region]]
+    assert changed, "the correction changed no figure"
+
+
+def _run(test: TestCase, panel: Any, button: Any) -> None:
+    assert button.enabled, button.toolTip
+    button.click()
+    wait_until(lambda: not panel.running, MOST_S)
+    assert not panel.running, "the run did not end"
+
+
+def wait_until(done: Callable[[], bool], most_s: float) -> bool:
+    """Let Slicer's event loop turn until `done()`; whether it was in time."""
+    import slicer
+
+    end = time.monotonic() + most_s
+    while not done() and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.005)
+    return done()
+
+
+def _thickness_of_table(ui: Any) -> dict[str, str]:
+    table = ui.resultsTable
+    return {table.item(row, 0).text(): (table.item(row, 1).text(), table.item(row, 2).text())
+            for row in range(table.rowCount)}
+
+
+def _thin_out(segmentation: Any, volume: Any) -> None:
+    """What a person does in the Segment Editor: take away a part of the patellar cartilage (its upper third)."""
+    import slicer
+
+    ids = list(segmentation.GetSegmentation().GetSegmentIDs())
+    names = [segmentation.GetSegmentation().GetSegment(one).GetName().lower() for one in ids]
+    chosen = next(one for one, name in zip(ids, names, strict=True) if "patella" in name and "cart" in name)
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, chosen, volume)
+    rows = np.flatnonzero(array.any(axis=(1, 2)))
+    array = array.copy()
+    array[rows[2 * len(rows) // 3]:] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, chosen, volume)

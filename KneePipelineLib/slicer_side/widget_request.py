@@ -1,0 +1,50 @@
+"""From what stands in the panel to the request of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .parameters import InputKind
+from .request import JobRequest
+
+_MINUTE_S = 60.0
+
+
+def request_of(parameters: Any, segment_values: Mapping[str, int]) -> JobRequest:
+    """The run that Apply asks for.
+
+    Parameters
+    ----------
+    parameters : KneePipelineParameters
+    segment_values : mapping of segment ID -> canonical label
+        The mapping table.
+    """
+    from_files = parameters.inputKind == InputKind.FILES
+    return JobRequest(
+        input_node=None if from_files else parameters.inputVolume,
+        input_path=Path(parameters.inputPath) if from_files else None,
+        echo_path=Path(parameters.echoPath) if parameters.echoPath else None,
+        segmentation_node=parameters.segmentation, segment_values=dict(segment_values), side=parameters.side.value,
+        model=parameters.model, device=parameters.device.value, prefix=parameters.prefix.strip() or "knee",
+        timeout_s=parameters.timeoutMinutes * _MINUTE_S or None, make_zip=parameters.zipResults,
+        options=_options(parameters))
+
+
+def reanalysis_of(parameters: Any) -> JobRequest:
+    """The run that Re-analyse asks for: the latest one again, with the segmentation as it is now."""
+    return JobRequest(
+        input_node=parameters.resultsVolume, input_path=parameters.resultsInput or None,
+        segmentation_node=parameters.resultsSegmentation, segment_values={}, side=parameters.side.value,
+        device=parameters.device.value, timeout_s=parameters.timeoutMinutes * _MINUTE_S or None,
+        output_folder=Path(parameters.resultsPath), reanalyse=True, options=_options(parameters))
+
+
+def _options(parameters: Any) -> dict[str, Any]:
+    """Keys of config.json that have no option on the command line."""
+    return {
+        "image_smooth_var_cart": parameters.cartilageSmoothing, "t2_fit": parameters.t2Fit.value,
+        "t2_skip_first_echo": parameters.skipFirstEcho,
+        "nsm_type": parameters.shapeModel.value if parameters.makeShape else "none",
+    }
