@@ -1,0 +1,71 @@
+"""What an import into the scene may be asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What of a run is wanted in the scene.
+
+    Attributes
+    ----------
+    segmentation, subregions, models, table, chart, t2, shape : bool
+        Kinds of results; subregions includes the cartilage layers. Without a table there is no chart.
+    closed_surface : bool
+        Whether segments get their closed surface at once.
+    segment_ids : mapping of canonical value to segment ID, optional
+        For a segmentation node to fill: which segment holds which structure, where that is known better than from
+        tags, codes and names.
+    under_transform : bool
+        The results lie in the reference volume's own coordinates (its files were analysed), so they go under its
+        parent transform. Otherwise they lie in the world.
+    replace_folder : int
+        Subject hierarchy item of an earlier import, which is removed once this one is complete; 0 for none.
+    """
+
+    segmentation: bool = True
+    subregions: bool = True
+    models: bool = True
+    table: bool = True
+    chart: bool = True
+    t2: bool = True
+    shape: bool = True
+    closed_surface: bool = True
+    segment_ids: Mapping[int, str] | None = None
+    under_transform: bool = False
+    replace_folder: int = 0
+
+
+@dataclass
+class ImportedResults:
+    """The nodes of one run, by role; None or empty where the run has none.
+
+    Attributes
+    ----------
+    record : dict
+        results.json.
+    folder_item : int
+        Subject hierarchy item of the folder that holds them.
+    segmentation, table, chart, t2, text : node or None
+        The main label map, the region table, the thickness chart, the T2 map, the run details.
+    models : dict of path to node
+        Every surface, by its path in results.json.
+    by_role : dict of role to list of nodes
+        All of them, auxiliary ones (colour tables, plot series) included.
+    """
+
+    results_json: Path
+    record: dict = field(repr=False)
+    folder_item: int = 0
+    segmentation: Any = None
+    table: Any = None
+    chart: Any = None
+    t2: Any = None
+    text: Any = None
+    models: dict[str, Any] = field(default_factory=dict)
+    by_role: dict[str, list[Any]] = field(default_factory=dict)
