@@ -32,8 +32,8 @@ class SegmentationOptions:
     slice_batch : int
         Planar networks: slices that go through the network together, at most.
     focus_mm : float or None
-        nnU-Net's cascade: the second stage only sees the box around the first stage's labels, wider by this many mm.
-        None shows it the whole image, as nnU-Net does.
+        nnU-Net's cascade: the second stage only sees the box around the first stage's labels, wider by this many mm
+        (`nnunet.focus`). None shows it the whole image, as nnU-Net does.
     precision : str
         ``auto`` is half precision on CUDA, as nnU-Net itself does, and float32 elsewhere.
     folds : tuple of str or None

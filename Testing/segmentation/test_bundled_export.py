@@ -16,7 +16,7 @@ from KneePipelineLib.segmentation import SegmentationOptions, segment
 from KneePipelineLib.segmentation.bundled import NOTICE, export, parts, predict
 from KneePipelineLib.segmentation.nnunet import find_results, predict_cascade, predict_fullres
 from KneePipelineLib.segmentation.nnunet.checkpoint import load_checkpoint
-from KneePipelineLib.segmentation.nnunet.predict import focus_box
+from KneePipelineLib.segmentation.nnunet.focus import focus_box, hand_down
 
 torch = pytest.importorskip("torch")
 CPU = torch.device("cpu")
@@ -173,12 +173,24 @@ def test_focus_is_the_labels_box_and_a_margin() -> None:
     labels = np.zeros((40, 60, 80), np.uint8)
     labels[10:20, 30:33, 2:9] = 1
     spacing = (2.0, 1.0, 0.5)
-    assert focus_box(labels, spacing, 4.0, (0, 0, 0)) == (slice(8, 22), slice(26, 37), slice(0, 17 + 6))
+    assert focus_box(labels, spacing, 4.0, (0, 0, 0)) == (slice(8, 22), slice(26, 37), slice(0, 17))
     wide = focus_box(labels, spacing, 0.0, (40.0, 20.0, 100.0))
     assert [s.stop - s.start for s in wide] == [20, 20, 80]
     assert wide[0].start <= 10
     assert wide[0].stop >= 20
     assert focus_box(np.zeros_like(labels), spacing, 4.0, (0, 0, 0)) is None
+    labels[39, 59, 79] = 2  # a stray voxel widens nothing
+    assert focus_box(labels, spacing, 4.0, (0, 0, 0))[0] == slice(8, 22)
+
+
+def test_labels_of_another_grid_arrive_where_they_were() -> None:
+    coarse = np.zeros((10, 6, 8), np.uint8)
+    coarse[4:7, 2:5, 3:6] = 1  # of an image of 20 x 12 x 16: voxels 8 to 14, 4 to 10, 6 to 12
+    box = (slice(4, 18), slice(0, 12), slice(2, 16))
+    same = hand_down(coarse, (20, 12, 16), box, (14, 12, 14))
+    assert [np.flatnonzero(same.any(axis=a)).tolist() for a in ((1, 2), (0, 2), (0, 1))] == [
+        list(range(4, 10)), list(range(4, 10)), list(range(4, 10))]
+    assert hand_down(coarse, (20, 12, 16), box, (28, 24, 28)).sum() == 8 * same.sum()
 
 
 def test_a_focus_that_holds_everything_changes_nothing(model: Path, knee) -> None:

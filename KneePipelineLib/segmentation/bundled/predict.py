@@ -32,6 +32,8 @@ def predict_bundled(volume: Volume, model: Path, *, device: torch.device, option
     The second stage sees the box around the first stage's labels. Parameters and errors as for `predict_cascade`.
     """
     options = replace(options or SegmentationOptions(), tile_step=TILE_STEP, focus_mm=FOCUS_MM)
+    if options.precision == "auto" and device.type == "cpu" and _computes_bfloat16():
+        options = replace(options, precision="bfloat16")
     arguments = {"device": device, "options": options, "progress": progress, "cancelled": cancelled}
     seen, configuration = windowed(volume), configuration_of(model)
     if configuration == "3d_cascade_fullres":
@@ -58,6 +60,15 @@ def configuration_of(model: Path) -> str:
             continue
         return configuration
     raise MissingFileError("The bundled network is not in this folder.", "Install KneePipeline again.")
+
+
+def _computes_bfloat16() -> bool:
+    """Whether this processor has instructions for it; the others are slower with it than without."""
+    import torch
+
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    found = ask() if ask is not None else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def windowed(volume: Volume) -> Volume:

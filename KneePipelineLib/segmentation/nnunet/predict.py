@@ -16,6 +16,7 @@ from ..device import release_memory
 from ..types import Cancelled, Progress, RawSegmentation, SegmentationOptions, part_of
 from .checkpoint import load_checkpoint
 from .export import logits_to_labels
+from .focus import predict_focused
 from .folder import ResultsFolder, find_results
 from .network import build_network, load_weights, speed_up_for_cpu
 from .preprocess import Preprocessed, preprocess
@@ -73,51 +74,18 @@ def predict_cascade(volume: Volume, model: Path, *, device: torch.device, option
                                 "Both stages must come from one training.")
     seen = volume.reoriented(second.orientation)
     spacing = tuple(seen.spacing[::-1])
+    if options.focus_mm is not None:
+        answer = predict_focused(first, second, seen.array, spacing, device=device, options=options,
+                                 progress=progress, cancelled=cancelled)
+        return _finish(volume, seen, second, answer)
     share = 0.3  # of the time: the first stage has fewer tiles
     low = predict_array(first, seen.array, spacing, device=device, options=options,
                         progress=part_of(progress, 0, share), cancelled=cancelled)
     release_memory(device)
-    focus = None if options.focus_mm is None else focus_box(low.labels, spacing, options.focus_mm, patch_mm(second))
     answer = predict_array(second, seen.array, spacing, device=device, options=options, previous=low.labels,
-                           focus=focus, progress=part_of(progress, share, 1), cancelled=cancelled)
+                           progress=part_of(progress, share, 1), cancelled=cancelled)
     answer.facts["first_stage"] = low.facts
     return _finish(volume, seen, second, answer)
-
-
-def focus_box(labels: np.ndarray, spacing_mm: tuple[float, ...], margin_mm: float,
-              least_mm: tuple[float, ...]) -> tuple[slice, ...] | None:
-    """The box around all labels, wider by a margin, and at least as large as given where the image is.
-
-    Parameters
-    ----------
-    labels : (z, y, x) integers
-    spacing_mm, least_mm : (z, y, x)
-
-    Returns
-    -------
-    tuple of slices, or None when nothing is labelled
-    """
-    box = []
-    for axis in range(3):
-        held = np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis)))
-        if not held.size:
-            return None
-        margin = int(np.ceil(margin_mm / spacing_mm[axis]))
-        start, stop = int(held[0]) - margin, int(held[-1]) + 1 + margin
-        lacking = max(0, int(np.ceil(least_mm[axis] / spacing_mm[axis])) - (stop - start))
-        start, stop = start - lacking // 2, stop + lacking - lacking // 2
-        # What would reach beyond one border is added at the other.
-        start, stop = start - max(0, stop - labels.shape[axis]), stop - min(0, start)
-        box.append(slice(max(0, start), min(labels.shape[axis], stop)))
-    return tuple(box)
-
-
-def patch_mm(folder: ResultsFolder) -> tuple[float, ...]:
-    """Edges of a configuration's patch in mm, in the order of the array's axes."""
-    with quiet():
-        plans_manager, configuration, _ = _managers(folder)
-    edges = [n * s for n, s in zip(configuration.patch_size, configuration.spacing, strict=True)]
-    return tuple(edges[i] for i in plans_manager.transpose_backward)
 
 
 def _finish(volume: Volume, seen: Volume, folder: ResultsFolder, answer: Prediction) -> RawSegmentation:
@@ -138,7 +106,7 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
     array : (z, y, x) numpy.ndarray
     spacing_mm : (z, y, x) floats
     previous : (z, y, x) integers or None
-        The first stage's answer on the array's grid, in network values.
+        The first stage's answer in network values, on the array's grid or on a coarser one over the same image.
     focus : (z, y, x) slices or None
         The part to be labelled; the rest is background. None: everything.
     """
@@ -146,7 +114,7 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
 
     start = time.perf_counter()
     with quiet():
-        plans_manager, configuration, labels = _managers(folder)
+        plans_manager, configuration, labels = managers(folder)
         if (previous is None) != (configuration.previous_stage_name is None):
             raise SegmentationError(f"The configuration {folder.configuration} "
                                     + ("needs an earlier stage." if previous is None else "takes no earlier stage."),
@@ -231,7 +199,8 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return wanted
 
 
-def _managers(folder: ResultsFolder) -> tuple[object, object, object]:
+def managers(folder: ResultsFolder) -> tuple[object, object, object]:
+    """nnU-Net's own view of a folder: plans, configuration, labels. Call it within `quiet`."""
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     plans_manager = PlansManager(folder.plans)

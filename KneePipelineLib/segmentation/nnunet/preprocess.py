@@ -12,6 +12,7 @@ import numpy as np
 
 from ...errors import NothingUsableError
 from ..resample import resize, resize_labels
+from .focus import hand_down
 
 KNOWN_RESAMPLING = "resample_data_or_seg_to_shape"
 
@@ -58,7 +59,8 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
         The image in the orientation the network was trained in.
     spacing_mm : (z, y, x)
     previous : (z, y, x) integer array or None
-        The answer of the cascade's first stage, network values, on the image's grid.
+        The answer of the cascade's first stage, network values, on the image's grid (or, see `focus.hand_down`, on
+        another one over the same image).
     focus : (z, y, x) slices or None
         The part of the image that is wanted; normalisation still sees all of it. None, as in nnU-Net: everything.
 
@@ -74,7 +76,8 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     spacing = [float(spacing_mm[i]) for i in forward]
     box = nonzero_box(data)
     shape, data = data.shape, data[box]
-    mask = _inside_mask(data) if previous is not None or any(configuration.use_mask_for_norm) else None
+    same_grid = previous is not None and previous.shape == array.shape
+    mask = _inside_mask(data) if same_grid or any(configuration.use_mask_for_norm) else None
     data = _normalize(data, mask, plans_manager, configuration)
     if focus is not None:
         inner = _within(box, [focus[i] for i in forward])
@@ -85,7 +88,9 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
         target = [spacing[0], *target]
     new_shape = tuple(int(n) for n in compute_new_shape(data.shape, spacing, target))
     resampled = _resample_image(data, new_shape, spacing, target, configuration)
-    if previous is not None:
+    if previous is not None and not same_grid:
+        previous = hand_down(previous.transpose(forward), shape, box, new_shape)
+    elif same_grid:
         previous = previous.transpose(forward)[box].astype(np.int16)
         previous[(previous == 0) & (mask < 0)] = -1  # outside the body: a label of its own when labels are resampled
         previous = _resample_labels(previous, new_shape, spacing, target, configuration)
