@@ -311,4 +311,3 @@ class Fields:
         roof = np.minimum(1.5 + 0.85 * np.maximum(from_inner, 0), m.height)
         body = np.maximum(smooth_max(ring, (above - roof) * 0.8, 1.5), -above)
         return np.maximum(body, wedge)
-
