@@ -5,19 +5,15 @@ Names, identifiers, dates, places, UIDs and free text other than the (cleaned) s
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..side_words import side_in_words
 from .dicom_frames import number, quiet_pydicom, without_identifiers
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from .dicom_geometry import Stack
-
-_SIDE_WORDS = {"right": {"right", "rt", "rknee", "rechts", "droit", "droite"},
-               "left": {"left", "lt", "lknee", "links", "gauche"}}
 
 
 def header_facts(stack: Stack) -> dict:
@@ -115,13 +111,3 @@ def laterality_of(dataset: Dataset | dict, index: int = 0) -> str | None:
         if side:
             return side
     return None
-
-
-def side_in_words(text: str) -> str | None:
-    """The side that a description names (``SAG DESS RT KNEE``, ``knee_left``, ``R knee``), None if none or both."""
-    words = [w for w in re.split(r"[^a-z]+", text.lower()) if w]
-    found = {side for side, known in _SIDE_WORDS.items() if known & set(words)}
-    for first, second in pairwise(words):
-        if "knee" in (first, second):
-            found |= {{"r": "right", "l": "left"}[w] for w in (first, second) if w in ("r", "l")}
-    return found.pop() if len(found) == 1 else None

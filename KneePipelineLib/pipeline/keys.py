@@ -12,6 +12,7 @@ from typing import Any
 from .. import __version__
 from ..errors import MissingFileError
 from ..job import LABEL_SCHEMES, JobOptions
+from ..side_words import named_sides
 from . import networks
 from .checkpoints import Manifest
 from .files import Check, hash_file, hash_json, hash_tree, hash_weights
@@ -144,7 +145,8 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
     if step.edited:
         key["edit"] = hash_file(edit) if edit else None
     if step.publishes:
-        key["told"] = hash_json(told_options(options))
+        # Of a name only the side that it says is looked at; a renamed input is judged anew.
+        key["told"] = hash_json({**told_options(options), "named_sides": named_sides(options.to_dict())})
         key["outcomes"] = {name: [str(o["status"]), o.get("reason"), (o.get("error") or {}).get("code")]
                            for name, o in sorted(outcomes.items()) if name != step.name}
         key["warnings"] = {name: [list(w) for w in before[name].warnings] for name in step.uses() if name in before}

@@ -34,14 +34,18 @@ _HOMES = {
     "TIDY_COLUMNS": "tidy",
     "report_output": "report",
     "write_report": "report",
+    "RULES": "rules",
+    "ShapePicture": "figures.shape",
     "summary": "terminal",
 }
 
 __all__ = [
+    "RULES",
     "THICKNESS_COLUMNS",
     "TIDY_COLUMNS",
     "Drawing",
     "Output",
+    "ShapePicture",
     "build_results",
     "dicom_seg_output",
     "drawing_of",

@@ -36,14 +36,14 @@ def region_counts(
     counts: dict[str, dict[str, int]] = {}
     volume = subregions if subregions is not None else labels
     if volume is not None:
-        _add(counts, "voxels", _histogram(volume.array), names=(*REGIONS, "med_meniscus", "lat_meniscus"),
+        _add(counts, "voxels", histogram(volume.array), names=(*REGIONS, "med_meniscus", "lat_meniscus"),
              divided=subregions is not None)
     for surface in (surfaces or {}).values():
         covered = np.isfinite(surface.thickness_mm)
         own = [n for n in REGIONS if _bone(n) == surface.bone]
-        _add(counts, "vertices_total", _histogram(surface.total_region), own)
-        _add(counts, "vertices_covered", _histogram(surface.region[covered]), own)
-        _add(counts, "vertices_field", _histogram(surface.field_region), own)
+        _add(counts, "vertices_total", histogram(surface.total_region), own)
+        _add(counts, "vertices_covered", histogram(surface.region[covered]), own)
+        _add(counts, "vertices_field", histogram(surface.field_region), own)
     return counts
 
 
@@ -53,7 +53,7 @@ def _bone(region: str) -> str:
     return REGION_BONES[region]
 
 
-def _histogram(values: np.ndarray) -> np.ndarray:
+def histogram(values: np.ndarray) -> np.ndarray:
     """Numbers of the values 0 to 255; slice by slice, because a whole volume as 64-bit numbers leaves the cache."""
     array = np.atleast_2d(np.asarray(values))
     return sum(np.bincount(part.ravel(), minlength=256) for part in array)

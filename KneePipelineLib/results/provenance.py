@@ -13,7 +13,7 @@ from .record import options_digest, plain
 from .wording import BUNDLED_NOTICE
 
 _LIBRARIES = (
-    "numpy", "scipy", "SimpleITK", "vtk", "point-cloud-utils", "fast-simplification", "scikit-image", "pydicom",
+    "numpy", "scipy", "SimpleITK", "vtk", "point-cloud-utils", "scikit-image", "pydicom",
     "torch", "nnunetv2",
 )
 _PRIVATE = {
@@ -36,6 +36,7 @@ def run_facts(
     model: Mapping[str, object] | None = None,
     versions: Mapping[str, str] | None = None,
     practice: bool = False,
+    corrected: bool = False,
     device: str | None = None,
     seed: int | None = None,
     timings_s: Mapping[str, float] | None = None,
@@ -57,6 +58,8 @@ def run_facts(
         Software and versions; by default those installed here (`software_versions`).
     practice : bool
         The science was replaced by a stand-in.
+    corrected : bool
+        A person corrected the labels.
     device, seed, timings_s : optional
         Where it ran, the random seed, seconds by stage.
     """
@@ -72,6 +75,8 @@ def run_facts(
     }
     if facts["model"] and facts["model"]["name"] == "bundled":
         facts["model"].setdefault("notice", BUNDLED_NOTICE)
+    if corrected:
+        facts["corrected"] = True
     if device is not None:
         facts["device"] = device
     if seed is not None:

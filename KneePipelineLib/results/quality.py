@@ -1,35 +1,63 @@
-"""Whether a knee's numbers are plausible: rules that ask a person to look, never a diagnosis.
+"""Whether a knee's numbers are plausible: the rules of `rules.RULES`, applied.
 
-The limits are wide on purpose: they are meant to catch a segmentation that failed, not a knee that is ill. Thickness:
-published regional means of healthy and osteoarthritic knees lie between about 1 and 4 mm (Eckstein et al.,
-Osteoarthritis Cartilage 2006;14:974-983, and the cohorts that followed it).
+Each function below looks at one kind of facts and yields an entry for every rule that fires; what is not known is not
+judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..imaging.labels import BY_NAME, BY_VALUE, CARTILAGES, REGIONS
 from ..imaging.volume import Volume
+from .counts import histogram
+from .pieces import astray_percent
+from .rules import RULES, SAID_BY_A_RULE
 from .tables import number
-from .wording import title_of
+from .wording import SIDE_SOURCES, title_of
 
-THICKNESS_LIMITS_MM = (0.8, 5.0)
-DENUDED_LIMIT_PERCENT = 10.0
-FEWEST_VERTICES = 50
-T2_EXCLUDED_LIMIT_PERCENT = 20.0
-CHECKS = {
-    "REGION_MISSING": "a region that a complete knee has is not there",
-    "THICKNESS_RANGE": "mean thickness outside the plausible range",
-    "DENUDED_BONE": "much bare bone: a defect, or cartilage the segmentation missed",
-    "FEW_POINTS": "so few surface points that the means say little",
-    "T2_EXCLUDED": "many voxels of a region have no usable T2",
-    "CARTILAGE_AT_BORDER": "cartilage touches the edge of the image, so part of it may be cut off",
-    "SIDE_DISAGREES": "another source of the side says otherwise",
-}
 _ORDER = ("ok", "check", "poor")
+_EXCLUSIONS = {"no_signal": "without signal", "no_decay": "without decay", "above_range": "above the range",
+               "poor_fit": "fitted poorly", "outside_field_of_view": "outside the echoes' field of view"}
+
+
+@dataclass(frozen=True)
+class KneeFacts:
+    """What the rules look at; everything may be missing.
+
+    Attributes
+    ----------
+    regions, counts, menisci, t2 : mapping
+        As `record.build_results` has them.
+    labels : Volume or None
+    side : str
+    other_sides : mapping of source to side
+    confidence : mapping
+        As `segmentation.Confidence.to_dict`.
+    fits : mapping
+        As `shape_record.shape_facts`'s.
+    """
+
+    regions: Mapping[str, Mapping] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    menisci: Mapping[str, Mapping] = field(default_factory=dict)
+    t2: Mapping = field(default_factory=dict)
+    labels: Volume | None = None
+    side: str = "unknown"
+    other_sides: Mapping[str, str] = field(default_factory=dict)
+    confidence: Mapping = field(default_factory=dict)
+    fits: Mapping[str, Mapping] = field(default_factory=dict)
+
+
+def check_knee(facts: KneeFacts) -> list[dict]:
+    """Every rule that fires on a knee, in the order of the table."""
+    finders = (_thickness, _labels, _confidence, _side, _menisci, _t2, _shape)
+    found = [finding for look in finders for finding in look(facts)]
+    order = list(RULES)
+    return sorted(found, key=lambda finding: order.index(finding["code"]))
 
 
 def worst(flags: list[str]) -> str:
@@ -38,73 +66,145 @@ def worst(flags: list[str]) -> str:
     return _ORDER[max(ranks, default=0)]
 
 
-def check_regions(
-    regions: Mapping[str, Mapping[str, float]], counts: Mapping[str, Mapping[str, int]] | None = None
-) -> list[dict]:
-    """The rules on regional measures; one entry for each rule a region breaks, in the schema's form."""
-    found = []
-    for region in REGIONS:
-        measures = regions.get(region)
+def overall(checks: list[dict], warnings: list[dict], errors: bool) -> str:
+    """The knee's flag: the worst of rules and warnings; ``poor`` after an error."""
+    flags = [check["flag"] for check in checks]
+    flags += [{"info": "ok", "warning": "check", "serious": "poor"}[w["severity"]] for w in warnings]
+    return worst([*flags, "poor"] if errors else flags)
+
+
+def flag_of(subject: str, checks: list[dict], *about: str) -> str:
+    """A structure's or region's flag: the worst of the rules about these kinds of numbers of it.
+
+    What throws doubt on the whole femoral cartilage throws doubt on each of its subregions.
+    """
+    flags = []
+    for check in checks:
+        rule = RULES[check["code"]]
+        part = check.get("subject") == "fem_cart" and subject.endswith("_fem_cart") and rule.about == "everything"
+        if (check.get("subject") == subject or part) and rule.about in ("everything", *about):
+            flags.append(check["flag"])
+    return "missing" if "missing" in flags else worst(flags)
+
+
+def already_said(warning: Mapping, checks: list[dict]) -> bool:
+    """Whether a rule says what a warning says."""
+    return any(check["code"] in SAID_BY_A_RULE.get(warning["code"], ()) for check in checks)
+
+
+def _thickness(facts: KneeFacts) -> Iterator[dict]:
+    for region in REGIONS if facts.regions else ():
+        measures, title = facts.regions.get(region), title_of(region)
         mean = number((measures or {}).get("mm_mean"))
-        if measures is None or mean is None:
-            found.append(_check("REGION_MISSING", "missing", region, f"{title_of(region)}: no cartilage was measured."))
+        if mean is None:
+            yield RULES["REGION_MISSING"].finding(f"{title}: no cartilage was measured.", region)
             continue
-        low, high = THICKNESS_LIMITS_MM
-        if not low <= mean <= high:
-            found.append(_check(
-                "THICKNESS_RANGE", "poor", region,
-                f"{title_of(region)}: a mean thickness of {mean:.2f} mm is outside {low:g} to {high:g} mm.",
-                value=mean, unit="mm", limits=[low, high]))
+        yield from _outside("THICKNESS_RANGE", region, mean, f"{title}: a mean thickness of {mean:.2f} mm is outside "
+                            "LOW to HIGH mm.")
         denuded = number(measures.get("dAB_percent"))
-        if denuded is not None and denuded > DENUDED_LIMIT_PERCENT:
-            found.append(_check(
-                "DENUDED_BONE", "check", region,
-                f"{title_of(region)}: {denuded:.0f} % of the bone is bare; a defect, or missed by the segmentation.",
-                value=denuded, unit="%", limits=[None, DENUDED_LIMIT_PERCENT]))
-        vertices = (counts or {}).get(region, {}).get("vertices_field")
-        if vertices is not None and vertices < FEWEST_VERTICES:
-            found.append(_check(
-                "FEW_POINTS", "check", region, f"{title_of(region)}: only {vertices} surface points were measured.",
-                value=vertices, unit="", limits=[FEWEST_VERTICES, None]))
-    return found
+        yield from _outside("DENUDED_BONE", region, denuded, f"{title}: {denuded or 0:.0f} % of the bone is bare; a "
+                            "defect, or missed by the segmentation.")
+        vertices = facts.counts.get(region, {}).get("vertices_field")
+        yield from _outside("FEW_POINTS", region, vertices, f"{title}: only {vertices} surface points were measured.")
 
 
-def check_t2(counts: Mapping[str, Mapping[str, int]]) -> list[dict]:
-    """One entry for each region in which T2 could not be used in many voxels."""
-    found = []
-    for region, numbers in counts.items():
-        counted, excluded = numbers.get("t2_voxels", 0), numbers.get("t2_excluded", 0)
-        share = 100 * excluded / max(counted + excluded, 1)
-        if share > T2_EXCLUDED_LIMIT_PERCENT:
-            found.append(_check(
-                "T2_EXCLUDED", "check", region,
-                f"{title_of(region)}: {share:.0f} % of the voxels have no usable T2; the rest may not stand for all.",
-                value=round(share, 3), unit="%", limits=[None, T2_EXCLUDED_LIMIT_PERCENT]))
-    return found
+def _labels(facts: KneeFacts) -> Iterator[dict]:
+    """Volume, pieces and border of each structure that the network's own verdict does not doubt already."""
+    from ..segmentation import PLAUSIBLE_ML
+
+    if facts.labels is None:
+        return
+    doubted = {name for name, mark in facts.confidence.get("structures", {}).items() if mark["level"] == "low"}
+    array = np.asarray(facts.labels.array)
+    voxels = histogram(array)
+    faces = np.concatenate([np.unique(array.take(index, axis)) for axis in range(3) for index in (0, -1)])
+    for value, percent in astray_percent(facts.labels).items():
+        structure = BY_VALUE[value]
+        if structure.name in doubted:
+            continue
+        low, high = PLAUSIBLE_ML[value]
+        volume_ml = float(voxels[value]) * facts.labels.voxel_volume_mm3 / 1000
+        if not low <= volume_ml <= high:
+            yield RULES["VOLUME_RANGE"].finding(
+                f"{structure.title}: a volume of {volume_ml:.2g} ml is outside {low:g} to {high:g} ml.",
+                structure.name, round(volume_ml, 3)) | {"unit": "ml", "limits": [low, high]}
+        yield from _outside("SEVERAL_PIECES", structure.name, round(percent, 2), f"{structure.title}: {percent:.0f} % "
+                            "of it lies apart from its largest piece.")
+        if value in CARTILAGES and value in faces:
+            yield RULES["CARTILAGE_AT_BORDER"].finding(
+                f"{structure.title} reaches the edge of the image; part of it may be cut off.", structure.name)
 
 
-def check_border(labels: Volume) -> list[dict]:
-    """One entry for each cartilage with voxels on a face of the grid (bones are always cut)."""
-    array = np.asarray(labels.array)
-    faces = [array.take(index, axis) for axis in range(3) for index in (0, -1)]
-    touching = np.unique(np.concatenate([np.unique(face) for face in faces]))
-    return [
-        _check("CARTILAGE_AT_BORDER", "check", BY_VALUE[value].name,
-               f"{BY_VALUE[value].title} reaches the edge of the image; part of it may be cut off.")
-        for value in CARTILAGES if value in touching
-    ]
+def _confidence(facts: KneeFacts) -> Iterator[dict]:
+    if facts.confidence.get("level") == "low":
+        yield RULES["LOW_CONFIDENCE"].finding("The confidence in the segmentation as a whole is low; no shape model "
+                                              "is fitted to it.")
+    for name, mark in facts.confidence.get("structures", {}).items():
+        if mark["level"] == "low":
+            reasons = "; ".join(mark["reasons"])
+            yield RULES["STRUCTURE_DOUBTFUL"].finding(f"{mark['title']}: the segmentation is doubtful: {reasons}.",
+                                                        name)
 
 
-def check_side(side: str, others: Mapping[str, str]) -> list[dict]:
-    """One entry for each other source (``header``, ``option``, ...) that names another side."""
-    return [
-        _check("SIDE_DISAGREES", "poor", None, f"The labels show a {side} knee, but the {source} says {other}.")
-        for source, other in others.items() if other in ("right", "left") and other != side
-    ]
+def _side(facts: KneeFacts) -> Iterator[dict]:
+    for source, other in facts.other_sides.items():
+        if other in ("right", "left") and facts.side in ("right", "left") and other != facts.side:
+            yield RULES["SIDE_DISAGREES"].finding(f"The labels show a {facts.side} knee, but "
+                                                  f"{SIDE_SOURCES.get(source, source)} says {other}.")
 
 
-def _check(code: str, flag: str, subject: str | None, message: str, **more: object) -> dict:
-    entry = {"code": code, "flag": flag, "message": message, **more}
-    if subject is not None:
-        entry["subject"] = BY_NAME[subject].name
-    return entry
+def _menisci(facts: KneeFacts) -> Iterator[dict]:
+    for name, measures in facts.menisci.items():
+        title, coverage = BY_NAME[name].title, number(measures.get("coverage_percent"))
+        extrusion = number(measures.get("extrusion_mm"))
+        if not number(measures.get("volume_mm3")):
+            continue  # it is not there, and a warning says so
+        yield from _outside("MENISCUS_COVERAGE", name, coverage, f"{title}: it covers {coverage or 0:.0f} % of the "
+                            "tibial cartilage's area, outside LOW to HIGH %.")
+        yield from _outside("MENISCUS_EXTRUSION", name, extrusion, f"{title}: an extrusion of {extrusion or 0:.1f} mm "
+                            "is outside LOW to HIGH mm.")
+
+
+def _t2(facts: KneeFacts) -> Iterator[dict]:
+    for region, counts in facts.t2.get("counts", {}).items():
+        tally = counts.get("all")
+        if tally is None:
+            continue
+        title, total = title_of(region), max(tally["n"] + tally["excluded"], 1)
+        share, poor = (round(100 * tally.get(key, 0) / total, 3) for key in ("excluded", "poor_fit"))
+        reasons = {key: tally.get(key, 0) for key in _EXCLUSIONS}
+        main = max(reasons, key=reasons.get)
+        why = f", mostly {_EXCLUSIONS[main]}" if reasons[main] else ""
+        yield from _outside("T2_EXCLUDED", region, share, f"{title}: {share:.0f} % of the voxels have no usable "
+                            f"T2{why}.")
+        yield from _outside("T2_POOR_FIT", region, poor, f"{title}: in {poor:.0f} % of the voxels the decay was fitted "
+                            "poorly.")
+        yield from _outside("T2_FEW_VOXELS", region, tally["n"], f"{title}: only {tally['n']} voxels have a T2 that "
+                            "counts.")
+        mean = number(facts.t2.get("regions", {}).get(region, {}).get("t2_ms_mean"))
+        yield from _outside("T2_RANGE", region, mean, f"{title}: a mean T2 of {mean or 0:.1f} ms is outside "
+                            "LOW to HIGH ms.")
+
+
+def _shape(facts: KneeFacts) -> Iterator[dict]:
+    for fit in facts.fits.values():
+        for structure, surface in fit["surfaces"].items():
+            assd = number(surface["assd_mm"])
+            code = "SHAPE_FIT_ERROR" if assd is None or RULES["SHAPE_FIT_FAILED"].allows(assd) else "SHAPE_FIT_FAILED"
+            yield from _outside(code, structure, assd, f"Shape fit ({fit['title']}): the reconstructed "
+                                f"{BY_NAME[structure].title.lower()} lies {assd or 0:.2f} mm from the original on "
+                                "average.")
+        score = number(fit.get("bscore"))
+        yield from _outside("BSCORE_RANGE", "femur", score, f"BScore ({fit['title']}): {score or 0:.1f} is outside "
+                            "LOW to HIGH.")
+
+
+def _outside(code: str, subject: str, value: float | None, sentence: str) -> Iterator[dict]:
+    """The rule's entry when a known value is outside its limits; ``LOW``, ``HIGH`` in the sentence stand for them."""
+    rule = RULES[code]
+    if value is None or rule.allows(value):
+        return
+    for word, limit in (("LOW", rule.low), ("HIGH", rule.high)):
+        if limit is not None:
+            sentence = sentence.replace(word, f"{limit:g}".replace("-", "−"))
+    yield rule.finding(sentence, subject, value)

@@ -21,11 +21,13 @@ from . import quality
 from .atomic import write_text
 from .counts import region_counts
 from .outputs import Output, checked_prefix
+from .rules import ACTIONS, MENISCUS, T2, THICKNESS
+from .shape_record import shape_facts
 from .t2_files import t2_counts, t2_record
 from .tables import json_text, number
 from .wording import MENISCUS_TABLE, severity_of, title_of, without_paths
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 
 
 def build_results(
@@ -39,6 +41,9 @@ def build_results(
     regions: Mapping[str, Mapping[str, float]] | None = None,
     menisci: Mapping[str, Mapping[str, float]] | None = None,
     t2: Mapping[str, object] | None = None,
+    fits: Mapping[str, Mapping[str, object]] | None = None,
+    scores: Mapping[str, object] | None = None,
+    confidence: Mapping[str, object] | None = None,
     labels: Volume | None = None,
     subregions: Volume | None = None,
     surfaces: Mapping[str, object] | None = None,
@@ -47,6 +52,7 @@ def build_results(
     errors: Sequence[Mapping[str, object]] = (),
     skipped: Iterable[tuple[str, str]] = (),
     truth: Mapping[str, Mapping[str, float]] | None = None,
+    notices: Iterable[tuple[str, str]] = (),
 ) -> dict:
     """Join what the stages found into the record of one knee.
 
@@ -63,11 +69,15 @@ def build_results(
     side, side_from : str
         ``right``, ``left`` or ``unknown``; how it was found: ``option``, ``labels``, ``header``, ``truth``, ``none``.
     other_sides : mapping of source to side, optional
-        What other sources say, for the quality check.
+        What other sources say, for the quality check: ``header``, ``name`` (of the input), ``labels_name``.
     regions, menisci : mapping, optional
         As `morphometry.KneeMorphometry`'s.
     t2 : mapping, optional
         As `t2_files.write_t2_files` takes it; its regional measures join those of ``regions``.
+    fits, scores : mapping, optional
+        As `shape_record.shape_facts` takes them.
+    confidence : mapping, optional
+        The network's verdict, as `segmentation.Confidence.to_dict`; of labels that were given there is none.
     labels, subregions, surfaces : optional
         For the numbers of points behind the measures and the checks that need the label map.
     warnings : iterable of (code, sentence)
@@ -80,6 +90,8 @@ def build_results(
         What was not done, and honestly why.
     truth : mapping, optional
         The digital knee's own regional measures.
+    notices : iterable of (about, sentence)
+        What whoever uses the results must know about a model; that of the run's model is added by itself.
 
     Returns
     -------
@@ -88,35 +100,38 @@ def build_results(
     """
     regions, menisci, other_sides = regions or {}, menisci or {}, other_sides or {}
     counts = region_counts(labels=labels, subregions=subregions, surfaces=surfaces)
-    checks = quality.check_regions(regions, counts) if regions else []
+    shape = shape_facts(fits or {}, scores)
     t2 = t2 or {}
+    for region in t2.get("regions", {}):
+        counts[region] = {**counts.get(region, {}), **t2_counts(t2, region)}
+    checks = quality.check_knee(quality.KneeFacts(
+        regions, counts, menisci, t2, labels, side, other_sides, confidence or {}, shape))
     for region, values in t2.get("regions", {}).items():
         regions = {**regions, region: {**regions.get(region, {}), **values}}
-        counts[region] = {**counts.get(region, {}), **t2_counts(t2, region)}
-    checks += quality.check_t2(counts)
-    checks += quality.check_border(labels) if labels is not None else []
-    checks += quality.check_side(side, other_sides)
-    warning_list = [
-        {"code": code, "message": without_paths(text), "severity": severity_of(code)} for code, text in warnings
-    ]
+    warning_list = [_warning(code, without_paths(text)) for code, text in warnings]
     record = {
         "schema_version": SCHEMA_VERSION,
         "prefix": checked_prefix(prefix),
-        "status": "complete" if not errors else "partial" if regions or t2 else "failed",
+        "status": "complete" if not errors else "partial" if regions or t2 or shape else "failed",
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "run": dict(run),
         "input": dict(input_facts or {}),
         "side": _side(side, side_from, other_sides),
         "regions": {r: _region(r, regions[r], counts.get(r), checks) for r in REGIONS if r in regions},
-        "menisci": {m: _meniscus(m, values, counts.get(m)) for m, values in menisci.items()},
+        "menisci": {m: _meniscus(m, values, counts.get(m), checks) for m, values in menisci.items()},
         "warnings": warning_list,
-        "quality": {"overall": _overall(checks, warning_list, errors), "checks": checks},
+        "quality": {"overall": quality.overall(checks, warning_list, bool(errors)), "checks": checks},
+        "notices": _notices(run, notices),
         "outputs": [output.to_dict() for output in outputs],
         "errors": [_error(e) for e in errors],
         "skipped": [{"part": part, "reason": without_paths(reason)} for part, reason in skipped],
     }
     if t2:
         record["t2"] = plain(t2_record(t2))
+    if shape:
+        record["shape"] = plain(shape)
+    if confidence:
+        record["confidence"] = plain(confidence)
     if truth:
         record["truth"] = {r: {m: number(v) for m, v in truth[r].items()} for r in REGIONS if r in truth}
     return record
@@ -184,30 +199,28 @@ def _region(region: str, measures: Mapping[str, float], counts: Mapping[str, int
         "label": structure.value,
         "color": list(structure.color),
         "measures": {name: number(value) for name, value in measures.items()},
-        "flag": _flag(region, checks),
+        "flag": quality.flag_of(region, checks, THICKNESS, T2),
     }
     return {**entry, "counts": dict(counts)} if counts else entry
 
 
-def _meniscus(name: str, measures: Mapping[str, float], counts: Mapping[str, int] | None) -> dict:
+def _meniscus(name: str, measures: Mapping[str, float], counts: Mapping[str, int] | None, checks: list[dict]) -> dict:
     values = {m: number(measures.get(m)) for m in MENISCUS_TABLE}
-    flag = "missing" if not values["volume_mm3"] else "ok"
+    flag = quality.flag_of(name, checks, MENISCUS) if values["volume_mm3"] else "missing"
     entry = {"title": BY_NAME[name].title, "measures": values, "flag": flag}
     return {**entry, "counts": dict(counts)} if counts else entry
 
 
-def _flag(region: str, checks: list[dict]) -> str:
-    """A region's flag: the worst of the rules about it; the femur as a whole answers for its parts' shared checks."""
-    flags = [c["flag"] for c in checks if c.get("subject") == region]
-    if region.endswith("_fem_cart"):
-        flags += [c["flag"] for c in checks if c.get("subject") == "fem_cart" and c["code"] == "CARTILAGE_AT_BORDER"]
-    return "missing" if "missing" in flags else quality.worst(flags)
+def _warning(code: str, message: str) -> dict:
+    entry = {"code": code, "message": message, "severity": severity_of(code)}
+    return {**entry, "action": ACTIONS[code]} if code in ACTIONS else entry
 
 
-def _overall(checks: list[dict], warnings: list[dict], errors: Sequence) -> str:
-    flags = [c["flag"] for c in checks]
-    flags += [{"info": "ok", "warning": "check", "serious": "poor"}[w["severity"]] for w in warnings]
-    return quality.worst([*flags, "poor"] if errors else flags)
+def _notices(run: Mapping, more: Iterable[tuple[str, str]]) -> list[dict]:
+    """The notice of the run's own model first; each once."""
+    model = run.get("model") or {}
+    own = [(model["name"], model["notice"])] if model.get("notice") else []
+    return [{"about": about, "message": without_paths(message)} for about, message in dict.fromkeys([*own, *more])]
 
 
 def _error(error: Mapping[str, object]) -> dict:

@@ -6,7 +6,7 @@ the label map and the surfaces; whatever is missing is left out and said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -17,9 +17,12 @@ from ..imaging.volume import Volume
 from . import report_tables as tables
 from . import report_text as words
 from .atomic import write_text
+from .figures.shape import ShapePicture
 from .markup import section, text
 from .outputs import Output
 from .report_figures import slices_section, thickness_section
+from .report_methods import definitions, methods
+from .report_shape import shape_section
 from .report_t2 import t2_section
 
 
@@ -32,6 +35,7 @@ def write_report(
     surfaces: Mapping[str, object] | None = None,
     axes: np.ndarray | None = None,
     t2_map: Volume | None = None,
+    shapes: Sequence[ShapePicture] = (),
 ) -> Output:
     """Write ``report.html`` into the folder.
 
@@ -51,8 +55,10 @@ def write_report(
         `AnatomicalFrame.axes`, so that a knee that lay turned in the scanner is still seen straight from the front.
     t2_map : Volume, optional
         T2 in ms, on the grid of the labels where there are any.
+    shapes : sequence of ShapePicture, optional
+        The reconstructed surfaces of the shape model's fits.
     """
-    write_text(Path(folder) / "report.html", report_html(record, labels, image, surfaces, axes, t2_map))
+    write_text(Path(folder) / "report.html", report_html(record, labels, image, surfaces, axes, t2_map, shapes))
     return report_output()
 
 
@@ -68,20 +74,23 @@ def report_html(
     surfaces: Mapping[str, object] | None = None,
     axes: np.ndarray | None = None,
     t2_map: Volume | None = None,
+    shapes: Sequence[ShapePicture] = (),
 ) -> str:
     """The report as one HTML text; parameters as `write_report`."""
     content = [
         words.heading(record),
         words.banners(record),
-        words.at_a_glance(record),
         section("Quality", words.quality(record)),
-        section("Segmentation", slices_section(labels, image) if labels is not None else ""),
+        words.at_a_glance(record),
+        section("Segmentation", slices_section(labels, image) if labels is not None else "",
+                tables.confidence_table(record)),
         section("Cartilage thickness", thickness_section(record, surfaces or {}, axes)),
         section("Regions", tables.region_chart(record), tables.region_table(record)),
         section("T2", t2_section(record, t2_map, labels, image)),
+        section("Shape of the femur", shape_section(record, shapes, axes)),
         section("Menisci", tables.meniscus_table(record)),
         section("Measured against the truth", tables.truth_table(record)),
-        section("Methods", words.methods(record), words.definitions(record)),
+        section("Methods", methods(record), definitions(record)),
         section("Provenance", words.provenance(record)),
         words.footer(record),
     ]

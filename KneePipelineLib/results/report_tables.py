@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .markup import MISSING, Column, flag, number, paragraph, swatch, table, text
-from .wording import MEASURE_TABLE, MENISCUS_TABLE, UNIT_SIGNS
+from .quality import flag_of
+from .wording import MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE, UNIT_SIGNS
 
 _COVERED, _AREA, _ECKSTEIN = "Thickness (mm)", "Subchondral bone", "Area-weighted (mm)"
 _COLUMNS = (
@@ -15,7 +16,8 @@ _COLUMNS = (
     ("dAB_percent", _AREA, "dAB %"),
     ("ThC_tAB_mm", _ECKSTEIN, "ThC tAB"), ("ThC_cAB_mm", _ECKSTEIN, "ThC cAB"),
 )
-_TRUTH_SHOWN = ("mm_mean", "VC_mm3", "tAB_mm2", "dAB_mm2")
+_ALL = {**MEASURE_TABLE, **T2_TABLE}
+_TRUTH_SHOWN = ("mm_mean", "VC_mm3", "tAB_mm2", "dAB_mm2", "t2_ms_mean")
 _IN_PERCENT = ("VC_mm3", "tAB_mm2")
 """Compared in percent of the truth; thickness in mm; denuded area, often zero, in mm²."""
 
@@ -45,7 +47,8 @@ def region_table(record: Mapping) -> str:
     rows, emphasised = [], []
     for index, (name, entry) in enumerate(record["regions"].items()):
         cells = [number(entry["measures"].get(m), MEASURE_TABLE[m].decimals) for m, _, _ in _COLUMNS]
-        rows.append([swatch(entry.get("color")) + text(entry["title"]), *cells, flag(entry["flag"])])
+        rows.append([swatch(entry.get("color")) + text(entry["title"]), *cells,
+                     flag(flag_of(name, record["quality"]["checks"], "thickness"))])
         if name == "fem_cart":
             emphasised.append(index)
     return table("Cartilage by region; abbreviations are explained under Methods.", columns, rows, emphasised)
@@ -65,15 +68,35 @@ def meniscus_table(record: Mapping) -> str:
     return table("Each meniscus; the measures are explained under Methods.", columns, rows)
 
 
+def confidence_table(record: Mapping) -> str:
+    """The network's own verdict, structure by structure; empty where there is none."""
+    marks = (record.get("confidence") or {}).get("structures", {})
+    if not marks:
+        return ""
+    columns = [Column("Structure"), Column("Volume ml"), Column("Margin"), Column("Pieces"), Column("Kept %"),
+               Column("At border %"), Column("Flag")]
+    rows = [[text(m["title"]), number(m["volume_ml"], 1), number(m["margin"], 2), number(m["pieces"], 0),
+             _percent(m["kept_share"]), _percent(m["border_share"]), flag("ok" if m["level"] == "ok" else "check")]
+            for m in marks.values()]
+    return table("How far the network can be trusted: mean distance between the two best class "
+                 "probabilities (margin, 0 to 1), separate pieces before cleaning, share kept by the cleaning, share "
+                 "on the image's border.",
+                 columns, rows)
+
+
+def _percent(share: float | None) -> str:
+    return number(None if share is None else 100 * share, 1)
+
+
 def truth_table(record: Mapping) -> str:
     """What was measured beside what the digital knee really has."""
     truth = record.get("truth") or {}
-    shown = [m for m in _TRUTH_SHOWN if any(t.get(m) is not None for t in truth.values())]
+    shown = [m for m in _TRUTH_SHOWN if any(t.get(m) is not None for t in truth.values()) and _has_been(m, record)]
     if not shown:
         return ""
     columns = [Column("Region")]
     for measure in shown:
-        about = MEASURE_TABLE[measure]
+        about = _ALL[measure]
         group = f"{about.heading} ({UNIT_SIGNS[about.unit]})"
         columns += [Column("measured", group), Column("true", group), Column(_difference_heading(measure), group)]
     rows = []
@@ -87,12 +110,20 @@ def truth_table(record: Mapping) -> str:
         columns, rows)
 
 
+def _has_been(measure: str, record: Mapping) -> bool:
+    """Whether there is something to compare: T2 that was measured, bare bone anywhere."""
+    values = [entry["measures"].get(measure) for entry in record["regions"].values()]
+    if measure == "dAB_mm2":
+        return any(values) or any(true.get(measure) for true in record["truth"].values())
+    return measure not in T2_TABLE or any(value is not None for value in values)
+
+
 def _difference_heading(measure: str) -> str:
-    return "Δ %" if measure in _IN_PERCENT else f"Δ {UNIT_SIGNS[MEASURE_TABLE[measure].unit]}"
+    return "Δ %" if measure in _IN_PERCENT else f"Δ {UNIT_SIGNS[_ALL[measure].unit]}"
 
 
 def _compared(measured: float | None, true: float | None, measure: str) -> list[str]:
-    decimals = MEASURE_TABLE[measure].decimals
+    decimals = _ALL[measure].decimals
     cells = [number(measured, decimals), number(true, decimals)]
     if measured is None or true is None:
         return [*cells, MISSING]

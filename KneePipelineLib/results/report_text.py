@@ -1,15 +1,15 @@
-"""The report's words: title, banners, quality, methods, provenance."""
+"""The report's words: title, banners, quality, provenance."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..morphometry import MorphometryOptions
 from .markup import MISSING, banner, facts, flag, number, paragraph, text
-from .report_t2 import t2_method
-from .wording import BUNDLED_NOTICE, MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE
+from .quality import already_said
+from .rules import RULES, Rule
+from .wording import FOLLOWS_FROM_OTHERS, PARTS
 
-_SOURCES = {"network": "segmented by the network", "given": "labels given by the user",
+_SOURCES = {"network": "segmented by the network", "given": "labels that were supplied",
             "truth": "the digital knee's own labels", "none": "no labels"}
 _SIDE_FROM = {"option": "as asked for", "labels": "from the tibial cartilages", "header": "from the image's header",
               "truth": "known", "none": "not determined"}
@@ -45,86 +45,83 @@ def banners(record: Mapping) -> str:
     run, found = record["run"], []
     if run["practice"]:
         found.append(banner("Practice run.", "The analysis was replaced by a stand-in; no number here was measured."))
-    model = run.get("model") or {}
-    notice = model.get("notice") or (BUNDLED_NOTICE if model.get("name") == "bundled" else "")
-    if notice:
-        found.append(banner("About the model.", notice[:1].upper() + notice[1:].rstrip(".") + "."))
+    for notice in record.get("notices", []):
+        message = notice["message"]
+        found.append(banner(f"About the model {notice['about']}.", message[:1].upper() + message[1:].rstrip(".") + "."))
     if run.get("segmentation") == "truth":
         found.append(banner("Demonstration.", "Nothing was segmented: these are the digital knee's own labels, "
                             "measured as any segmentation would be.", "note"))
     for error in record["errors"]:
-        part = f"{error['part']}: " if error.get("part") else ""
-        found.append(banner(f"{part}{error['message']}", error.get("hint", ""), "alarm"))
+        part, left = PARTS.get(error.get("part", ""), (error.get("part", ""), ""))
+        told = f"{part[:1].upper() + part[1:]}: {error['message']}" if part else error["message"]
+        found.append(banner(told, " ".join(t for t in (left, error.get("hint", "")) if t), "alarm"))
     return "\n".join(found)
 
 
 def at_a_glance(record: Mapping) -> str:
-    """The four means that everybody looks for first."""
+    """The few numbers that everybody looks for first."""
     items = []
     for region in _GLANCE:
         entry = record["regions"].get(region)
         mean = entry["measures"].get("mm_mean") if entry else None
         if mean is not None:
-            items.append(f'<li><span class="what">{text(entry["title"])}</span><span class="value">{number(mean, 2)}'
-                         '</span> <span class="unit">mm mean</span></li>')
-    return f'<ul class="glance" aria-label="Mean thickness">{"".join(items)}</ul>' if items else ""
+            items.append((entry["title"], number(mean, 2), "mm mean"))
+    t2 = record["regions"].get("fem_cart", {}).get("measures", {}).get("t2_ms_mean")
+    if t2 is not None:
+        items.append(("T2, femur", number(t2, 1), "ms mean"))
+    score = next((f["bscore"] for f in record.get("shape", {}).values() if f["bscore"] is not None), None)
+    if score is not None:
+        items.append(("BScore", number(score, 1), "SD"))
+    cells = "".join(f'<li><span class="what">{text(what)}</span><span class="value">{value}</span> '
+                    f'<span class="unit">{unit}</span></li>' for what, value, unit in items)
+    return f'<ul class="glance" aria-label="At a glance">{cells}</ul>' if cells else ""
 
 
 def quality(record: Mapping) -> str:
-    """The overall flag, then every check, warning and skipped part, the worst first."""
+    """The overall flag, then every rule that fired, every warning and every part not done, the worst first."""
     order = {"poor": 0, "serious": 0, "missing": 1, "check": 2, "warning": 2, "info": 3, "ok": 4}
-    points = [(c["flag"], c["message"]) for c in record["quality"]["checks"]]
-    points += [(w["severity"], w["message"]) for w in record["warnings"]]
-    points += [("info", f"Not done: {s['part']} ({s['reason']}).") for s in record["skipped"]]
-    points.sort(key=lambda p: order.get(p[0], 2))
-    items = "".join(f"<li><span>{flag(word)}</span><span>{text(message)}</span></li>" for word, message in points)
+    checks = record["quality"]["checks"]
+    points = [(c["flag"], c["message"], c.get("action", "")) for c in checks]
+    points += [(w["severity"], w["message"], w.get("action", "")) for w in record["warnings"]
+               if not already_said(w, checks)]
+    points += [("info", sentence, "") for sentence in not_done(record)]
+    points = sorted(dict.fromkeys(points), key=lambda p: order.get(p[0], 2))
+    items = "".join(f"<li><span>{flag(word)}</span><span>{text(message)}{_action(action)}</span></li>"
+                    for word, message, action in points)
     overall = record["quality"]["overall"]
     verdict, explanation = _OVERALL[overall]
     first = f"<li><span>{flag(overall)}</span><span><strong>{text(verdict)}</strong> {text(explanation)}</span></li>"
-    return f'<ul class="flags">{first}{items}</ul>'
+    return f'<ul class="flags">{first}{items}</ul>{_rules_asked()}'
 
 
-def methods(record: Mapping) -> str:
-    """A paragraph that can be pasted into a paper."""
-    run = record["run"]
-    version = run["versions"]["KneePipeline"]
-    options = run["options"]
-    defaults = MorphometryOptions()
-    variance = options.get("image_smooth_var_cart", defaults.cartilage_variance_mm2)
-    femur_vertices, patella_vertices = defaults.vertices["femur"], defaults.vertices["patella"]
-    model = run.get("model")
-    labels = {
-        "network": f"The knee was segmented by {model.get('title') or model['name']}." if model else "",
-        "given": "The segmentation was supplied.",
-        "truth": "The labels are the digital knee's own.",
-    }.get(run.get("segmentation", ""), "")
-    return paragraph(
-        f"Measured with KneePipeline {version}.", labels,
-        f"Bone surfaces are the 0.5 iso-surface of the binary label after Gaussian smoothing (variance "
-        f"{defaults.bone_variance_mm2:g} mm²; cartilage {variance:g} mm²), simplified to about "
-        f"{femur_vertices:,} vertices for femur and tibia and {patella_vertices:,} for the patella.",
-        f"At each vertex a ray runs along the surface normal from {defaults.ray_inside_mm:g} mm inside the bone to "
-        f"{defaults.ray_outside_mm:g} mm outside; thickness is the distance between entering and leaving the cartilage "
-        "surface, and the vertex takes the region label found along its ray.",
-        "The femoral cartilage is divided at the trochlear notch and at 60 % of the way from there to the most "
-        "posterior cartilage, in a frame derived from the bones themselves.",
-        f"Bare bone counts as denuded where cartilage encloses it, after a geodesic closing of {defaults.closing_mm:g} "
-        "mm; a compartment that is bare to its edge is therefore underestimated.",
-        t2_method(record["t2"]) if record.get("t2") else "",
-        "Nomenclature after Eckstein et al., Osteoarthritis and Cartilage 2006;14:974-983.",
-    )
+def _action(action: str) -> str:
+    return f' <span class="action">{text(action)}</span>' if action else ""
 
 
-def definitions(record: Mapping) -> str:
-    """One sentence for every measure in the tables."""
-    entries = [(_term(m.name, m.heading), m.definition) for m in MEASURE_TABLE.values()] if record["regions"] else []
-    if any(m in entry["measures"] for entry in record["regions"].values() for m in T2_TABLE):
-        entries.append(("T2", "Mean, standard deviation and median over a region's voxels whose T2 counts; deep and "
-                        "superficial: nearer to the bone and nearer to the articular surface."))
-    if record["menisci"]:
-        entries += [(f"Meniscus {m.heading.lower()}", m.definition) for m in MENISCUS_TABLE.values()]
-    items = "".join(f"<dt>{text(term)}</dt><dd>{text(sentence)}</dd>" for term, sentence in entries)
-    return f"<h3>Measures</h3><dl>{items}</dl>" if items else ""
+def not_done(record: Mapping) -> list[str]:
+    """A sentence for each part that was left out; one where several share a reason."""
+    reasons: dict[str, list[str]] = {}
+    for skipped in record["skipped"]:
+        reasons.setdefault(skipped["reason"], []).append(skipped["part"])
+    sentences = []
+    for reason, parts in reasons.items():
+        said = [part for part in parts if part not in FOLLOWS_FROM_OTHERS] or parts[-1:]
+        names = " and ".join(PARTS.get(part, (part, ""))[0] for part in said)
+        sentences.append(f"Not done: {names}, because {reason}.")
+    return sentences
+
+
+def _rules_asked() -> str:
+    """How many rules were looked at, and which, for those who want to know what an ok means."""
+    items = "".join(f"<li>{text(rule.meaning)}{_limits(rule)}</li>" for rule in RULES.values())
+    return (f"<details><summary>The {len(RULES)} rules that were applied where there was something to apply them to"
+            f"</summary><ul>{items}</ul></details>")
+
+
+def _limits(rule: Rule) -> str:
+    limits = (("below", rule.low), ("above", rule.high))
+    parts = [f"{word} {number(limit, 1 if limit % 1 else 0)}" for word, limit in limits if limit is not None]
+    return text(f" ({' or '.join(parts)}{f' {rule.unit}' if rule.unit else ''})") if parts else ""
 
 
 def provenance(record: Mapping) -> str:
@@ -171,10 +168,6 @@ def _input_words(facts_: Mapping) -> list[str]:
     if "orientation" in facts_:
         found.append(f"axes {facts_['orientation']}")
     return [f for f in found if f]
-
-
-def _term(name: str, heading: str) -> str:
-    return {"dAB_mm2": "dAB", "dAB_percent": "dAB %"}.get(name, heading)
 
 
 def _shown(value: object) -> str:

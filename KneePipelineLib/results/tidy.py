@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from .quality import flag_of
+from .rules import MENISCUS, T2, THICKNESS
+from .shape_record import shape_rows
 from .tables import csv_text
 from .wording import MEASURE_TABLE, MENISCUS_TABLE, REGION_BONES, T2_TABLE
 
 TIDY_COLUMNS = (
     "subject", "side", "structure", "region", "depth", "measure", "value", "unit", "n", "quality_flag", "method",
 )
+_LAYERS = {"all": "", "deep": "deep_", "superficial": "superficial_"}
 
 
 def tidy_csv(record: Mapping) -> str:
@@ -18,26 +22,48 @@ def tidy_csv(record: Mapping) -> str:
 
 
 def tidy_rows(record: Mapping) -> Iterator[dict]:
-    """One row a measure: ``subject`` is the prefix, ``structure`` the bone or meniscus, ``n`` the points behind it.
+    """One row a measure.
 
-    ``depth`` is ``all`` for everything measured through the full thickness, ``deep`` or ``superficial`` for T2 of a
-    layer.
+    ``subject`` is the prefix; ``structure`` the bone, or ``meniscus``; ``depth`` is ``all`` for everything measured
+    through the full thickness, ``deep`` or ``superficial`` for T2 of a layer; ``n`` the voxels, surface points or
+    latent numbers behind the value; ``quality_flag`` the worst of the rules about this kind of number of this region;
+    ``method`` by which rule it was taken.
     """
     common = {"subject": record["prefix"], "side": record["side"]["value"]}
-    t2 = record.get("t2") or {}
-    parts = [(record["regions"], {**MEASURE_TABLE, **T2_TABLE}, REGION_BONES.__getitem__)]
-    parts += [(record["menisci"], MENISCUS_TABLE, lambda name: "meniscus")]
-    for entries, table, structure_of in parts:
-        for name, entry in entries.items():
-            for measure, value in entry["measures"].items():
-                about = table[measure]
-                depth, plain = layer_of(measure)
-                method = f"{t2.get('sequence')}-{t2.get('t2_method')}" if measure in T2_TABLE else method_of(measure)
-                yield {
-                    **common, "structure": structure_of(name), "region": name, "depth": depth, "measure": plain,
-                    "value": value, "unit": about.unit, "n": entry.get("counts", {}).get(about.counts),
-                    "quality_flag": "missing" if value is None else entry["flag"], "method": method,
-                }
+    for rows in (_region_rows(record), _meniscus_rows(record), shape_rows(record)):
+        for row in rows:
+            yield {**common, **row}
+
+
+def _region_rows(record: Mapping) -> Iterator[dict]:
+    t2_method = _t2_method(record.get("t2") or {})
+    checks = record["quality"]["checks"]
+    for name, entry in record["regions"].items():
+        place = {"structure": REGION_BONES[name], "region": name}
+        counts = entry.get("counts", {})
+        flags = {about: flag_of(name, checks, about) for about in (THICKNESS, T2)}
+        for measure, value in entry["measures"].items():
+            is_t2 = measure in T2_TABLE
+            depth, plain = layer_of(measure)
+            about = (T2_TABLE if is_t2 else MEASURE_TABLE)[measure]
+            yield {**place, "depth": depth, "measure": plain, "value": value, "unit": about.unit,
+                   "n": counts.get(about.counts), "method": t2_method if is_t2 else method_of(measure),
+                   "quality_flag": "missing" if value is None else flags[T2 if is_t2 else THICKNESS]}
+        for depth, layer in _LAYERS.items():
+            if f"{layer}t2_excluded" in counts:
+                excluded, counted = counts[f"{layer}t2_excluded"], counts[f"{layer}t2_voxels"]
+                yield {**place, "depth": depth, "measure": "t2_excluded_voxels", "value": excluded, "unit": "voxels",
+                       "n": excluded + counted, "method": t2_method, "quality_flag": flags[T2]}
+
+
+def _meniscus_rows(record: Mapping) -> Iterator[dict]:
+    for name, entry in record["menisci"].items():
+        flag = flag_of(name, record["quality"]["checks"], MENISCUS)
+        for measure, value in entry["measures"].items():
+            about = MENISCUS_TABLE[measure]
+            yield {"structure": "meniscus", "region": name, "depth": "all", "measure": measure, "value": value,
+                   "unit": about.unit, "n": entry.get("counts", {}).get(about.counts), "method": method_of(measure),
+                   "quality_flag": "missing" if value is None or entry["flag"] == "missing" else flag}
 
 
 def layer_of(measure: str) -> tuple[str, str]:
@@ -57,3 +83,7 @@ def method_of(measure: str) -> str:
     if measure in MENISCUS_TABLE:
         return "label-geometry"
     return "ray-area-weighted"
+
+
+def _t2_method(t2: Mapping) -> str:
+    return "-".join(dict.fromkeys(str(t2[key]) for key in ("sequence", "t2_method") if key in t2))

@@ -22,6 +22,10 @@ REGION_TITLES = {
 REGION_BONES = {name: "tibia" if "tib" in name else "patella" if name == "pat_cart" else "femur"
                 for name in REGION_TITLES}
 
+SIDE_SOURCES = {"header": "the DICOM header", "name": "the name of the input",
+                "labels_name": "the name of the label map", "option": "--side"}
+"""Where else a side may be named."""
+
 BUNDLED_NOTICE = "bundled network: for trying out, not validated for research"
 
 
@@ -79,9 +83,9 @@ T2_TABLE = {m.name: m for m in (
 
 T2_METHODS = {
     ("qdess", "spoiled"): "T2 was computed voxel by voxel from both echoes of a qDESS acquisition with the closed form "
-                          "of Sveinsson et al., Magn Reson Imaging 2017;38:63-70, spoiler included",
+                          "of Sveinsson et al. {qdess}, spoiler included",
     ("qdess", "low_spoiling"): "T2 was computed voxel by voxel from both echoes of a qDESS acquisition with the closed "
-                               "form of Sveinsson et al., Magn Reson Imaging 2017;38:63-70, for low spoiling because "
+                               "form of Sveinsson et al. {qdess} for low spoiling, because "
                                "the header does not tell the spoiler: values read somewhat short",
     ("mese", "weighted"): "T2 was fitted voxel by voxel to a train of spin echoes: straight line through the logarithm "
                           "of the signal, weighted with the signal squared",
@@ -91,6 +95,22 @@ T2_METHODS = {
                            "itself",
 }
 """(sequence, method) in words."""
+
+PARTS = {
+    "image": ("image", ""), "echoes": ("echoes", "There is no T2; the other results are not affected."),
+    "metadata": ("DICOM header", "Nothing is known about the scanner; the measures are not affected."),
+    "segmentation": ("segmentation", "Only the T2 map is delivered; nothing was measured by region."),
+    "review": ("corrections", ""), "surfaces": ("surfaces", ""), "thickness": ("cartilage thickness", ""),
+    "t2": ("T2 map", "There is no T2; the other results are not affected."),
+    "shape": ("shape of the femur", "There is no shape and no BScore; the other results are not affected."),
+    "table": ("joint table", "Each branch's own results are delivered, T2 without layers."),
+    "score": ("BScore", "The shape is there, only not scored; the other results are not affected."),
+    "files": ("files", ""), "input": ("input", ""),
+}
+"""Name of a step -> what a person calls it, and what its failure leaves."""
+
+FOLLOWS_FROM_OTHERS = ("image", "echoes", "metadata", "score")
+"""Parts whose absence follows from what else is said."""
 
 UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
 

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from .confidence import Confidence, StructureConfidence, judge
+from .confidence import PLAUSIBLE_ML, Confidence, StructureConfidence, judge
 from .consensus import majority, staple
 from .dispatch import MODELS, Segmentation, segment
 from .names import canonical_mapping, canonical_value
@@ -16,6 +16,7 @@ from .types import SegmentationOptions
 
 __all__ = [
     "MODELS",
+    "PLAUSIBLE_ML",
     "Cleaned",
     "CleaningOptions",
     "Confidence",

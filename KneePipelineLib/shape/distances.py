@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,10 +11,14 @@ Mesh = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class SurfaceDistances:
-    """Average symmetric surface distance and the 95th percentile of the Hausdorff distance, in the meshes' unit."""
+    """Average symmetric surface distance and the 95th percentile of the Hausdorff distance, in the meshes' unit.
+
+    ``at_vertices`` is the distance of every vertex of the first mesh from the second.
+    """
 
     assd: float
     hausdorff95: float
+    at_vertices: np.ndarray = field(repr=False, compare=False)
 
 
 def surface_distances(first: Mesh, second: Mesh) -> SurfaceDistances:
@@ -25,7 +29,7 @@ def surface_distances(first: Mesh, second: Mesh) -> SurfaceDistances:
     """
     there, back = _to_surface(first[0], second), _to_surface(second[0], first)
     return SurfaceDistances(float((there.mean() + back.mean()) / 2),
-                            float(max(np.percentile(there, 95), np.percentile(back, 95))))
+                            float(max(np.percentile(there, 95), np.percentile(back, 95))), there)
 
 
 def _to_surface(points: np.ndarray, mesh: Mesh) -> np.ndarray:

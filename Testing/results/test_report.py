@@ -131,7 +131,8 @@ def test_what_comes_from_outside_cannot_become_html(right_knee):
     ({"run": run_facts({}, [], practice=True)}, "no number here was measured"),
     ({"run": run_facts({}, [], segmentation="truth")}, "the digital knee's own labels"),
     ({"errors": [{"code": "NSM_FAILED", "message": "No fit was found.", "hint": "Try again.", "part": "shape"}]},
-     "shape: No fit was found. Try again."),
+     "Shape of the femur: No fit was found. There is no shape and no BScore; the other results are not affected. Try "
+     "again."),
 ])
 def test_banners_come_before_any_number(more, words, right_knee):
     page = Page(report_html(record_of(right_knee, **more)))

@@ -11,10 +11,11 @@ from ...imaging import Volume, read_image, read_labels
 from ...job import JobOptions
 from ...morphometry import read_prepared
 from ...results import Output
+from ...side_words import named_sides
 from ..context import StageContext
 from ..files import read_json
 from ..keys import told_options
-from . import dicom_seg, handover, shape
+from . import dicom_seg, handover, shape, told
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -53,9 +54,10 @@ def write_record(context: StageContext, found: Findings, outputs: list[Output]) 
     context.progress(0.6, "Writing the report")
     record = found.record([*outputs, results.report_output(), *results.results_outputs(), *archive_outputs(options)])
     image, labels = found.image, found.labels
+    shapes = shape.read_shapes(context) if context.has("shape") and not options.practice else ()
     behind = image if image is not None and labels is not None and image.same_grid(labels, 0.01) else None
     results.write_report(out, record, labels=labels if found.subregions is None else found.subregions, image=behind,
-                         surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map)
+                         surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map, shapes=shapes)
     results.write_results(out, record)
 
 
@@ -79,6 +81,8 @@ class Findings:
         self.image: Volume | None = None
         self.t2_map: Volume | None = None
         self.t2: dict = {}
+        self.fits: dict = {}
+        self.scores: dict = {}
         self.labels = self.subregions = self.depth = self.raw_femur = self.axes = None
         self.surfaces, self.cartilage_surfaces, self.regions, self.menisci = {}, {}, {}, {}
         self.side = "unknown"
@@ -99,6 +103,9 @@ class Findings:
             measures = read_json(context.path("thickness", "measures.json"))
             self.regions = handover.with_nan(measures["regions"])
             self.menisci = handover.with_nan(measures["menisci"])
+        if context.has("shape"):
+            self.fits = read_json(context.path("shape", "shape.json"))["fits"]
+            self.scores = read_json(context.path("score", "bscore.json")) if context.has("score") else {}
         if context.has("t2"):
             self.t2_map = read_image(context.path("t2", "t2map.nrrd"), allow_nan=True)
             self.t2 = read_json(context.path("table" if context.has("table") else "t2", "t2.json"))
@@ -108,22 +115,25 @@ class Findings:
         context, options = self.context, self.context.options
         facts = context.result("input")
         header = context.result("metadata")
-        source = context.result("segmentation").get("source", "none")
         steps = [name for name, outcome in context.outcomes.items() if outcome["status"] == "done"]
         run = results.run_facts(
-            told_options(options), steps, segmentation=source, practice=options.practice, seed=options.seed,
-            model={"name": options.model} if source == "network" else None,
+            told_options(options), steps, segmentation=told.source_of_labels(context), practice=options.practice,
+            seed=options.seed, model=told.about_model(context), corrected=bool(context.result("review").get("edited")),
         )
         shown = self.image if self.image is not None else self.labels
         given = {} if shown is None else results.input_facts(
-            shown, kind=str(facts.get("format") or "unknown"), content=facts.get("kind", "image"))
+            shown, kind=str(facts.get("format") or "unknown"), content=facts.get("kind", "image"),
+            **told.about_scanner(context))
+        sides = {"header": header.get("laterality"), **named_sides(options.to_dict())}
         return results.build_results(
             prefix=options.prefix, run=run, input_facts=given, side=self.side,
             side_from="none" if self.side == "unknown" else "option" if options.side != "auto" else "labels",
-            other_sides={"header": header["laterality"]} if header.get("laterality") else None,
-            regions=self.regions, t2=self.t2, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
-            subregions=self.subregions, surfaces=self.surfaces,
-            warnings=[*context.provenance.get("warnings", []), *self.warnings], outputs=outputs,
+            other_sides={source: side for source, side in sides.items() if side},
+            confidence=None if run.get("corrected") else context.result("segmentation").get("judgement"),
+            fits=self.fits, scores=self.scores, notices=told.notices(self.fits), regions=self.regions,
+            t2=self.t2, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
+            subregions=self.subregions, surfaces=self.surfaces, outputs=outputs,
+            warnings=[*context.provenance.get("warnings", []), *self.warnings],
             errors=[{**o["error"], "part": name} for name, o in context.outcomes.items() if o["status"] == "failed"],
             skipped=[(name, o["reason"]) for name, o in context.outcomes.items() if o["status"] == "skipped"],
         )

@@ -13,7 +13,7 @@ from ... import results
 from ...errors import CancelledError, GpuMemoryError, KneePipelineError, MemoryCriticalError, MissingFileError
 from ...imaging.labels import BY_NAME
 from ...morphometry import read_prepared
-from ...results import Output
+from ...results import Output, ShapePicture
 from ...shape import FitOptions, ShapeFit, fit_femur, load_model, model_files, wanted_kinds, why_not
 from ..context import StageContext
 from ..files import read_json, write_json
@@ -22,6 +22,7 @@ NAMES = ("femur", "fem_cart")
 """Structures of a model's surfaces, in their order."""
 ORIGINAL_FILES = {"femur": "femur_mesh_NSM_orig.vtk", "fem_cart": "fem_cart_mesh_NSM_orig.vtk"}
 PREFIXES = {"bone_and_cart": "NSM_recon_", "bone_only": "NSM_bone_only_recon_"}
+DISTANCE_ARRAY = "distance to original (mm)"
 FAR_MM = 1.0
 """Average distance of the reconstructed from the original bone above which the model hardly describes this femur."""
 
@@ -61,7 +62,9 @@ def fit(context: StageContext) -> dict:
             if len(kinds) > 1:
                 context.warn("NSM_NOT_FITTED", f"{error.message} {error.hint}".strip())
             continue
-        fits[kind.name] = {**found.to_dict(), **about}
+        vertices = {name: len(recon[0]) + len(original[0]) for name, recon, original in
+                    zip(NAMES, found.reconstruction, found.femur.original, strict=False)}
+        fits[kind.name] = {**found.to_dict(), **about, "vertices": vertices}
         _keep(meshes, kind.name, found)
         if found.distances[0].assd > FAR_MM:
             context.warn("NSM_FAR_FROM_FEMUR", f"The reconstructed femur ({kind.title}) lies "
@@ -95,6 +98,8 @@ def _keep(meshes: dict[str, np.ndarray], kind: str, found: ShapeFit) -> None:
         for name, (points, triangles) in zip(NAMES, surfaces, strict=False):
             meshes[f"{kind}/{which}/{name}/points"] = points
             meshes[f"{kind}/{which}/{name}/triangles"] = triangles
+    for name, distances in zip(NAMES, found.distances, strict=False):
+        meshes[f"{kind}/recon/{name}/distance_mm"] = distances.at_vertices.astype(np.float32)
 
 
 def write_files(context: StageContext, out: Path) -> list[Output]:
@@ -108,9 +113,13 @@ def write_files(context: StageContext, out: Path) -> list[Output]:
                 for which, file, title in _files_of(kind, name):
                     key = f"{kind}/{which}/{name}"
                     if f"{key}/points" in archive.files and file not in {output.path for output in outputs}:
-                        results.write_vtk(out / file, archive[f"{key}/points"], archive[f"{key}/triangles"])
+                        arrays = {}
+                        if f"{key}/distance_mm" in archive.files:
+                            arrays[DISTANCE_ARRAY] = archive[f"{key}/distance_mm"]
+                        results.write_vtk(out / file, archive[f"{key}/points"], archive[f"{key}/triangles"], arrays)
                         outputs.append(Output("shape_surface", file, "model", title, structure=name,
-                                              color=BY_NAME[name].color, units="mm"))
+                                              color=BY_NAME[name].color, units="mm",
+                                              scalars=DISTANCE_ARRAY if arrays else None))
             name = f"{PREFIXES[kind]}params.json"
             write_json(out / name, {**parameters, "Bscore": scored.get(kind)})
             outputs.append(Output("shape_record", name, "record", "Shape model fit"))
@@ -118,6 +127,23 @@ def write_files(context: StageContext, out: Path) -> list[Output]:
         write_json(out / "bscore_results.json", scored)
         outputs.append(Output("score_record", "bscore_results.json", "record", "BScore"))
     return outputs
+
+
+def read_shapes(context: StageContext) -> list[ShapePicture]:
+    """What the report draws of every fit."""
+    fits = read_json(context.path("shape", "shape.json"))["fits"]
+    found = []
+    with np.load(context.path("shape", "shapes.npz"), allow_pickle=False) as archive:
+        for kind in fits:
+            for name in NAMES:
+                key = f"{kind}/recon/{name}"
+                if f"{key}/points" in archive.files:
+                    original = f"{kind}/original/{name}"
+                    found.append(ShapePicture(
+                        kind, name, archive[f"{key}/points"], archive[f"{key}/triangles"],
+                        archive[f"{key}/distance_mm"],
+                        (archive[f"{original}/points"], archive[f"{original}/triangles"])))
+    return found
 
 
 def _files_of(kind: str, name: str) -> list[tuple[str, str, str]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 BONE_RGB = (232, 225, 211)
 DENUDED_RGB = (176, 46, 38)
+_ERROR_ANCHORS = ((236, 230, 216), (240, 178, 110), (214, 84, 58), (110, 16, 44))
 _ANCHORS = ((68, 22, 92), (52, 82, 155), (28, 140, 145), (112, 190, 88), (250, 226, 52))
 
 _LMS_FROM_RGB = np.array([
@@ -31,8 +32,18 @@ _LAB_FROM_LMS = np.array([
 @cache
 def thickness_map() -> np.ndarray:
     """(256, 3) uint8 sRGB, low to high."""
-    lab = oklab(np.array(_ANCHORS))
-    # A dense smooth curve through the anchors, then 256 points at equal distances along it.
+    return _even(_ANCHORS)
+
+
+@cache
+def error_map() -> np.ndarray:
+    """(256, 3) uint8 sRGB for distances that should be small: bone's own colour, darker and redder with distance."""
+    return _even(_ERROR_ANCHORS)
+
+
+def _even(anchors: tuple) -> np.ndarray:
+    """256 colours at equal OKLab distances along a smooth curve through the anchors."""
+    lab = oklab(np.array(anchors))
     knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(lab, axis=0), axis=1))])
     dense = np.linspace(0.0, knots[-1], 4096)
     curve = np.column_stack([_smooth(knots, lab[:, c], dense) for c in range(3)])
@@ -41,10 +52,11 @@ def thickness_map() -> np.ndarray:
     return srgb(np.column_stack([np.interp(even, length, curve[:, c]) for c in range(3)]))
 
 
-def colour_of(values: np.ndarray, upper: float) -> np.ndarray:
-    """uint8 sRGB, shape (..., 3), of thickness in mm on a scale from 0 to ``upper`` (values outside are clamped)."""
+def colour_of(values: np.ndarray, upper: float, ramp: np.ndarray | None = None) -> np.ndarray:
+    """uint8 sRGB, shape (..., 3), of values in mm on a scale from 0 to ``upper`` (values outside are clamped); by
+    default in the colours of thickness."""
     index = np.clip(np.nan_to_num(np.asarray(values)) / upper * 255.0, 0, 255).round().astype(np.intp)
-    return thickness_map()[index]
+    return (thickness_map() if ramp is None else ramp)[index]
 
 
 def thickness_range_mm(surfaces: dict) -> float:

@@ -79,7 +79,7 @@ class Rendering:
 
 def render_bone(
     surface: object, view: View, *, upper_mm: float, axes: np.ndarray | None = None, size: tuple[int, int] = SIZE,
-    mm_per_pixel: float | None = None,
+    mm_per_pixel: float | None = None, ramp: np.ndarray | None = None,
 ) -> Rendering:
     """Draw one view of a bone, its cartilage coloured by thickness.
 
@@ -98,9 +98,11 @@ def render_bone(
         Pixels.
     mm_per_pixel : float, optional
         By default the bone fills the picture.
+    ramp : (256, 3) array of uint8, optional
+        Other colours than those of thickness.
     """
     axes = np.eye(3) if axes is None else np.asarray(axes, dtype=np.float64)
-    scene = _Scene.of(surface, np.stack([view.right, view.up, view.towards_viewer]) @ axes, upper_mm)
+    scene = _Scene.of(surface, np.stack([view.right, view.up, view.towards_viewer]) @ axes, upper_mm, ramp)
     low, high = scene.points.min(axis=0), scene.points.max(axis=0)
     if mm_per_pixel is None:
         mm_per_pixel = fitting_scale([(high - low)[:2]], size)
@@ -153,15 +155,16 @@ class _Scene:
     triangles: np.ndarray
     vertex: np.ndarray
     upper_mm: float
+    ramp: np.ndarray | None
 
     @classmethod
-    def of(cls, surface: object, basis: np.ndarray, upper_mm: float) -> _Scene:
+    def of(cls, surface: object, basis: np.ndarray, upper_mm: float, ramp: np.ndarray | None) -> _Scene:
         thickness = np.asarray(surface.thickness_mm, dtype=np.float32)
         known = np.isfinite(thickness)
         denuded = _without_specks(~known & (np.asarray(surface.total_region) > 0), surface.triangles)
         vertex = np.column_stack([surface.normals @ basis.T, known, np.where(known, thickness, 0.0), denuded])
         return cls(np.ascontiguousarray(surface.points @ basis.T, dtype=np.float32),
-                   np.ascontiguousarray(surface.triangles, dtype=np.int32), vertex.astype(np.float32), upper_mm)
+                   np.ascontiguousarray(surface.triangles, dtype=np.int32), vertex.astype(np.float32), upper_mm, ramp)
 
     def seen_from(self, places: np.ndarray) -> np.ndarray:
         """Colour times coverage and coverage, float32 (n, 4) from 0 to 255, at (x, y) places (n, 2)."""
@@ -181,7 +184,7 @@ class _Scene:
         """Cartilage where most of the interpolation weight has a thickness, bone elsewhere."""
         share, thickness, bare = values.T
         covered = share >= 0.5
-        cartilage = colour_of(thickness / np.maximum(share, 1e-6), self.upper_mm)
+        cartilage = colour_of(thickness / np.maximum(share, 1e-6), self.upper_mm, self.ramp)
         colours = np.where(covered[:, None], cartilage, np.uint8(BONE_RGB))
         colours[(np.abs(bare - 0.5) < _DENUDED_LINE) & ~covered] = DENUDED_RGB
         return colours.astype(np.float32)
