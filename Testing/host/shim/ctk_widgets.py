@@ -54,11 +54,37 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
             return
         if collapsed:
             self._shown = [c for c in self.children() if isinstance(c, QtWidgets.QWidget) and not c.isHidden()]
-        self._collapsed = collapsed
+        self._collapsed = False  # what follows is no wish of a child's own
         for child in self._shown:
             child.setVisible(not collapsed)
+        self._collapsed = collapsed
         self.updateGeometry()
         self.contentsCollapsed.emit(collapsed)
+
+    def adopt_children(self) -> None:
+        """Watch the children a form has made: what comes into, or is shown in, a collapsed button waits, as in CTK.
+
+        Told by the loader of forms: a child that is still being made must not be touched.
+        """
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                child.installEventFilter(self)
+                if self._collapsed and not child.isHidden():
+                    self._wait(child)
+
+    def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        """A child that is shown inside a collapsed button is hidden again until it opens."""
+        if self._collapsed and event.type() == QtCore.QEvent.Type.ShowToParent:
+            self._wait(child)
+        elif self._collapsed and event.type() == QtCore.QEvent.Type.HideToParent:
+            self._shown = [other for other in self._shown if other is not child]
+        return False
+
+    def _wait(self, child: QtWidgets.QWidget) -> None:
+        self._collapsed = False
+        child.setVisible(False)
+        self._collapsed = True
+        self._shown = [*(other for other in self._shown if other is not child), child]
 
     def sizeHint(self) -> QtCore.QSize:
         layout = self.layout()

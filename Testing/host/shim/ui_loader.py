@@ -64,6 +64,9 @@ class UiLoader(QtCore.QObject):
         if loader._unknown:
             raise ValueError(f"the form uses widgets that the host does not know: {', '.join(sorted(loader._unknown))}")
         widget._loader = loader  # keeps the Python side of the custom widgets alive
+        for child in loader._kept:
+            if hasattr(child, "adopt_children"):
+                child.adopt_children()
         for name, attribute, value in flags:
             setattr(_named(widget, name), attribute, value)
         for connection in [] if connections is None else connections.findall("connection"):
