@@ -44,11 +44,12 @@ class ModelsPanel:
         import qt
 
         ui = self._ui
-        ui.modelsTree.setHeaderLabels([_("Model"), _("Licence"), _("Size"), _("State")])
+        ui.modelsTree.setHeaderLabels([_("Model, purpose and licence"), _("Size"), _("State")])
+        ui.modelsTree.setIndentation(10)
         header = ui.modelsTree.header()
         header.setStretchLastSection(False)
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
-        for column in (1, 2, 3):
+        for column in (1, 2):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         ui.modelsTree.connect("itemSelectionChanged()", self._selected)
         ui.acceptLicenceCheck.connect("toggled(bool)", self._show_buttons)
@@ -79,14 +80,19 @@ class ModelsPanel:
         self._ui.modelsTree.clear()
         self._names = []
         for model in weights.catalogue().values():
-            row = qt.QTreeWidgetItem()
-            cells = (f"{_(model.title)}\n{_(model.purpose)}", _licence(model, table.licence_text(model)),
-                     table.size_text(model), state_text(weights.state(model.name)))
-            for column, text in enumerate(cells):
+            row, about = qt.QTreeWidgetItem(), qt.QTreeWidgetItem()
+            for column, text in enumerate((_(model.title), table.size_text(model),
+                                           state_text(weights.state(model.name)))):
                 row.setText(column, text)
                 row.setToolTip(column, f"{_(model.title)}: {_(model.purpose)}")
+            about.setText(0, _("{purpose}\nLicence: {licence}").format(
+                purpose=_(model.purpose), licence=table.licence_text(model)))
+            about.setFlags(qt.Qt.ItemIsEnabled)
+            row.addChild(about)
             self._ui.modelsTree.addTopLevelItem(row)
+            about.setFirstColumnSpanned(True)
             self._names.append(model.name)
+        self._ui.modelsTree.expandAll()
         self.select(chosen)
         self._selected()
 
@@ -225,11 +231,6 @@ class ModelsPanel:
     def _say(self, text: str) -> None:
         self._ui.modelMessageLabel.text = text
         self._ui.modelMessageLabel.visible = bool(text)
-
-
-def _licence(model: Any, text: str) -> str:
-    """The licence in two short lines at most: the list is narrow."""
-    return text.replace(", ", ",\n", 1)
 
 
 def _parts_to_get(model: Any) -> list[Any]:
