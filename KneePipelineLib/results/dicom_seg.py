@@ -20,7 +20,7 @@ from .. import __version__
 from ..errors import SegmentationError
 from ..imaging import Volume
 from .dicom_segments import Drawing, segment_descriptions, structures_in
-from .dicom_source import DicomSource, SourceImage, derived_uid
+from .dicom_source import DicomSource, SourceImage, decimal, derived_uid
 from .outputs import Output, checked_prefix
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def make_segmentation(labels: Volume, source: DicomSource, *, side: str, drawing
         omit_empty_frames=False, series_description=drawing.series_description(), content_date=created.date(),
         content_time=created.time(), series_date=created.date(), series_time=created.time())
     _finish(segmentation, source, side, created, derived_uid("dimensions", *uid_parts))
+    _place(segmentation, numbered)
     _fill_frames(segmentation, numbered, source.images if aligned else None)
     return segmentation
 
@@ -147,7 +148,7 @@ def _digest(array: np.ndarray) -> str:
 
 def _finish(segmentation: Segmentation, source: DicomSource, side: str, created: datetime, uid: str) -> None:
     """What highdicom leaves to chance or to us: body part, references to the series, dates and the one random UID."""
-    from pydicom.valuerep import DA, TM
+    from pydicom.valuerep import DA, DT, TM
 
     segmentation.BodyPartExamined = "KNEE"
     if side in ("right", "left"):
@@ -157,10 +158,21 @@ def _finish(segmentation: Segmentation, source: DicomSource, side: str, created:
         item.DimensionOrganizationUID = uid
     # The scanner, its hospital and its place in it are no part of the patient's study and are left out.
     segmentation.ContributingEquipmentSequence = segmentation.ContributingEquipmentSequence[-1:]
+    segmentation.ContributingEquipmentSequence[0].ContributionDateTime = DT(created)
     files = dict.fromkeys(SourceImage(image.class_uid, image.instance_uid, None) for image in source.images)
     segmentation.SourceImageSequence = [_reference(file) for file in files]
     segmentation.ReferencedSeriesSequence = [_item(
         SeriesInstanceUID=source.series_uid, ReferencedInstanceSequence=[_reference(file) for file in files])]
+
+
+def _place(segmentation: Segmentation, labels: Volume) -> None:
+    """Orientation and spacing of the labels' own grid, which all frames share (PS3.3 C.7.6.16.2.1, C.7.6.16.2.4)."""
+    columns_mm, rows_mm, slices_mm = (decimal(s) for s in labels.spacing)
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    shared.PixelMeasuresSequence = [_item(PixelSpacing=[rows_mm, columns_mm], SliceThickness=slices_mm,
+                                          SpacingBetweenSlices=slices_mm)]
+    shared.PlaneOrientationSequence = [_item(
+        ImageOrientationPatient=[decimal(v) for v in labels.direction[:, :2].T.ravel()])]
 
 
 def _fill_frames(segmentation: Segmentation, labels: Volume, images: tuple[SourceImage, ...] | None) -> None:
@@ -191,11 +203,9 @@ def _frames(array: np.ndarray, segments: int) -> Iterator[tuple[int, int]]:
 
 def _functional_groups(number: int, k: int, position: np.ndarray, image: SourceImage | None) -> Dataset:
     """What is said about one frame: segment, place and the image it was drawn on."""
-    from pydicom.valuerep import format_number_as_ds
-
     groups = _item(
         FrameContentSequence=[_item(DimensionIndexValues=[number, k + 1])],
-        PlanePositionSequence=[_item(ImagePositionPatient=[format_number_as_ds(float(x)) for x in position])],
+        PlanePositionSequence=[_item(ImagePositionPatient=[decimal(x) for x in position])],
         SegmentIdentificationSequence=[_item(ReferencedSegmentNumber=number)], DerivationImageSequence=[])
     if image is not None:
         reference = _reference(image)

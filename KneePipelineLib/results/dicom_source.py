@@ -137,9 +137,10 @@ def _as_single_frame(header: Dataset, stack: Stack) -> Dataset:
     _drop_impossible(header)
     if not str(header.get("FrameOfReferenceUID") or ""):
         header.FrameOfReferenceUID = derived_uid("frame of reference", stack.frames[0].header.series_uid)
-    header.ImageOrientationPatient = [_decimal(v) for v in stack.direction[:, :2].T.ravel()]
-    header.ImagePositionPatient = [_decimal(v) for v in stack.origin]
-    header.PixelSpacing = [_decimal(stack.spacing[1]), _decimal(stack.spacing[0])]
+    header.ImageOrientationPatient = [decimal(v) for v in stack.direction[:, :2].T.ravel()]
+    header.ImagePositionPatient = [decimal(v) for v in stack.origin]
+    header.PixelSpacing = [decimal(stack.spacing[1]), decimal(stack.spacing[0])]
+    header.SliceThickness = header.SpacingBetweenSlices = decimal(stack.spacing[2])
     header.Modality = str(header.get("Modality") or "MR")
     return header
 
@@ -157,7 +158,7 @@ def _drop_impossible(header: Dataset) -> None:
         header.PatientSex = ""
 
 
-def _decimal(value: float) -> str:
+def decimal(value: float) -> str:
     """A decimal string (PS3.5 6.2) of at most 16 characters with as many digits as fit."""
     from pydicom.valuerep import format_number_as_ds
 
