@@ -88,8 +88,9 @@ def read_source(path: str | os.PathLike, *, series: str | int | None = None,
         if not (first.study_uid and first.series_uid and all(f.header.sop_uid for f in stack.frames)):
             raise DicomError("The series' images carry no UIDs, so no other file can refer to them.",
                              "Export the series again with its UIDs.")
-        return DicomSource(_as_single_frame(header, stack), first.series_uid, first.series_number or 0,
-                           _images(stack, str(header.get("SOPClassUID") or MR_IMAGE)), _grid(stack))
+        images = _images(stack, str(header.get("SOPClassUID") or MR_IMAGE))
+        return DicomSource(_as_single_frame(header, stack), first.series_uid, first.series_number or 0, images,
+                           _grid(stack))
 
 
 def derived_uid(*parts: object) -> str:
