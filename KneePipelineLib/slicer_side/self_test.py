@@ -34,10 +34,10 @@ def whole_job(test: TestCase) -> None:
     assert segmentation.GetSegmentation().GetNumberOfSegments() >= 7
     table = panel.results.nodes["table"]
     assert table is not None
-    before = _thickness_of_table(ui)
-    _thin_out(segmentation, parameters.inputVolume)
+    before = thickness_in(ui)
+    thin_out(segmentation)
     _run(test, panel, ui.reanalyseButton)
-    after = _thickness_of_table(ui)
+    after = thickness_in(ui)
     assert before.keys() == after.keys()
     changed = [region for region in before if before[region] != after[region]]
     assert changed, "the correction changed no figure"
@@ -61,21 +61,25 @@ def wait_until(done: Callable[[], bool], most_s: float) -> bool:
     return done()
 
 
-def _thickness_of_table(ui: Any) -> dict[str, str]:
+def thickness_in(ui: Any) -> dict[str, tuple[str, str]]:
+    """Region -> thickness and volume as the panel's table of results shows them."""
     table = ui.resultsTable
     return {table.item(row, 0).text(): (table.item(row, 1).text(), table.item(row, 2).text())
             for row in range(table.rowCount)}
 
 
-def _thin_out(segmentation: Any, volume: Any) -> None:
+def thin_out(segmentation: Any) -> None:
     """What a person does in the Segment Editor: take away a part of the patellar cartilage (its upper third)."""
     import slicer
 
     ids = list(segmentation.GetSegmentation().GetSegmentIDs())
     names = [segmentation.GetSegmentation().GetSegment(one).GetName().lower() for one in ids]
     chosen = next(one for one, name in zip(ids, names, strict=True) if "patella" in name and "cart" in name)
-    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, chosen, volume)
-    rows = np.flatnonzero(array.any(axis=(1, 2)))
-    array = array.copy()
-    array[rows[2 * len(rows) // 3]:] = 0
-    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, chosen, volume)
+    array = slicer.util.arrayFromSegmentInternalBinaryLabelmap(segmentation, chosen)
+    value = segmentation.GetSegmentation().GetSegment(chosen).GetLabelValue()
+    planes = np.flatnonzero((array == value).any(axis=(1, 2)))
+    upper = array[planes[2 * len(planes) // 3]:]
+    upper[upper == value] = 0
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    segmentation.GetSegmentation().GetSegment(chosen).GetRepresentation(name).Modified()
+    segmentation.Modified()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..job import PRACTICE_VARIABLES, TRUE_WORDS
 from . import settings, widget_wording
 from .job import JobRequest, KneeJob
 from .parameters import Device
@@ -157,7 +159,8 @@ class KneePanel:
         self.message.show(text, button, lambda: self.setup.set_up(then), problem=False)
 
     def _has_model(self) -> bool:
-        problem = self.model.problem() if self.parameters.segmentation is None else ""
+        needed = self.parameters.segmentation is None and not _practises()
+        problem = self.model.problem() if needed else ""
         if problem:
             self.message.show(problem, widget_wording.button_text(widget_wording.MODELS), self._open_models)
         return not problem
@@ -259,6 +262,11 @@ class KneePanel:
     @staticmethod
     def _keep_results_folder(path: str) -> None:
         settings.set_value("results_folder", path.strip())
+
+
+def _practises() -> bool:
+    """Whether runs are in practice mode, which needs no model."""
+    return any(os.environ.get(name, "").strip().lower() in TRUE_WORDS for name in PRACTICE_VARIABLES)
 
 
 def _in_scene(node: Any) -> bool:

@@ -1,0 +1,194 @@
+"""Apply with a click, a real child process in practice mode, its results in the scene; and every other end of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import slicer
+
+sys.path.insert(0, os.path.dirname(__file__))
+from panel_case import PanelCase, has_working_python, this_python
+
+ALL_SEGMENTS = 9
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+@unittest.skipUnless(has_working_python(), "this Python has no packages for a run")
+class WholeJob(PanelCase):
+    variables = this_python()
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.ui.outputPathEdit.currentPath = str(self.folder / "results")
+
+    def nodes(self, kind: str) -> list:
+        return slicer.util.getNodesByClass(kind)
+
+    def start(self) -> None:
+        if self.parameters.inputVolume is None:
+            self.ui.inputVolumeSelector.setCurrentNode(self.volume())
+        self.assertTrue(self.ui.applyButton.enabled, self.ui.applyButton.toolTip)
+        self.ui.applyButton.click()
+        self.assertEqual((self.panel.running, self.ui.applyButton.text), (True, "Cancel"), self.ui.messageLabel.text)
+
+    def finish(self) -> None:
+        self.wait(lambda: not self.panel.running)
+        self.assertEqual(self.ui.messageLabel.text, "")
+
+    def test_the_tutorial_from_apply_to_reanalyse_and_back_from_a_saved_scene(self):
+        seen = set()
+        self.start()
+        self.assertTrue(self.ui.progressBar.isVisibleTo(self.ui.runArea))
+        self.wait(lambda: seen.add(self.ui.stageLabel.text) or not self.panel.running)
+        self.finish()
+        self._check_results(seen)
+        self._check_buttons()
+        first = self.parameters.resultsRun
+        self._correct_and_reanalyse(first)
+        self._save_and_read()
+
+    def _check_results(self, seen: set[str]) -> None:
+        self.assertLessEqual({"Segmenting", "Measuring"}, seen)
+        self.assertEqual(self.ui.applyButton.text, "Apply")
+        self.assertFalse(self.ui.progressBar.isVisibleTo(self.ui.runArea))
+        segmentation = self.parameters.resultsSegmentation
+        self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), ALL_SEGMENTS)
+        self.assertGreaterEqual(len(self.nodes("vtkMRMLModelNode")), 7)
+        self.assertIn("Practice mode", self.ui.resultsLabel.text)
+        self.assertEqual(self.ui.resultsTable.rowCount, 9)
+        self.assertEqual(self.ui.resultsTable.item(0, 0).text(), "Femur, all")
+        self.assertGreater(float(self.ui.resultsTable.item(0, 1).text()), 1.0)
+        folder = Path(self.parameters.resultsPath)
+        self.assertEqual(folder.parent, self.folder / "results")
+        record = json.loads((folder / "results.json").read_text())
+        self.assertAlmostEqual(record["regions"]["fem_cart"]["measures"]["mm_mean"],
+                               float(self.ui.resultsTable.item(0, 1).text()), delta=0.006)
+
+    def _check_buttons(self) -> None:
+        opened = []
+        before = slicer.app.layoutManager().layout
+        self.ui.showTableButton.click()
+        table = self.panel.results.nodes["table"]
+        selection = slicer.app.applicationLogic().GetSelectionNode()
+        self.assertEqual(selection.GetActiveTableID(), table.GetID())
+        self.ui.showChartButton.click()
+        self.assertEqual(selection.GetActivePlotChartID(), self.panel.results.nodes["chart"].GetID())
+        slicer.app.layoutManager().setLayout(before)
+        with mock.patch("qt.QDesktopServices") as desktop:
+            desktop.openUrl.side_effect = lambda url: opened.append(url.toLocalFile())
+            self.ui.openReportButton.click()
+            self.ui.openFolderButton.click()
+        folder = Path(self.parameters.resultsPath)
+        self.assertEqual([Path(path) for path in opened], [folder / "report.html", folder])
+        self.assertTrue((folder / "report.html").is_file())
+
+    def _correct_and_reanalyse(self, first: str) -> None:
+        from KneePipelineLib.slicer_side.self_test import thickness_in, thin_out
+
+        before, segmentation = thickness_in(self.ui), self.parameters.resultsSegmentation
+        models = len(self.nodes("vtkMRMLModelNode"))
+        thin_out(segmentation)
+        self.ui.reanalyseButton.click()
+        self.assertEqual(self.ui.applyButton.text, "Cancel")
+        self.finish()
+        after = thickness_in(self.ui)
+        self.assertEqual(before["Femur, all"], after["Femur, all"])
+        self.assertNotEqual(before["Patella"], after["Patella"])
+        self.assertNotEqual(self.parameters.resultsRun, first)
+        self.assertIs(self.parameters.resultsSegmentation, segmentation)
+        self.assertEqual(len(self.nodes("vtkMRMLModelNode")), models, "the earlier results were to be replaced")
+
+    def _save_and_read(self) -> None:
+        from KneePipelineLib.slicer_side.self_test import thickness_in
+
+        shown, folder = thickness_in(self.ui), Path(self.parameters.resultsPath)
+        slicer.util.saveScene(str(self.folder / "scene.mrb"))
+        slicer.mrmlScene.Clear(0)
+        self.assertFalse(self.ui.resultsButtons.isVisibleTo(self.ui.resultsContent))
+        slicer.util.loadScene(str(self.folder / "scene.mrb"))
+        self.assertEqual(thickness_in(self.ui), shown)
+        self.assertTrue(self.ui.reanalyseButton.enabled)
+        self.ui.showTableButton.click()
+        folder.rename(self.folder / "moved")
+        self.panel.set_parameters(self.panel.parameters)
+        self.assertIn("not there any more", self.ui.resultsLabel.text)
+        self.assertTrue(self.ui.showTableButton.enabled)
+        self.assertFalse(self.ui.reanalyseButton.enabled)
+
+    def test_cancel_leaves_nothing_and_apply_works_again(self):
+        self.start()
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        self.wait(lambda: self.panel.job.state.value == "running" and self.ui.progressBar.value > 0)
+        pid = self.panel.job._process.pid
+        self.ui.applyButton.click()
+        self.assertFalse(self.ui.applyButton.enabled, "cancelling takes a moment")
+        self.wait(lambda: not self.panel.running)
+        self.assertFalse(_alive(pid))
+        self.assertEqual((self.ui.applyButton.text, self.ui.applyButton.enabled), ("Apply", True))
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+        self.assertEqual(list((self.folder / "results").iterdir()), [])
+        self.start()
+        self.panel.stop()
+        self.assertEqual(self.ui.applyButton.text, "Apply")
+
+    def test_a_failure_quotes_its_cause_and_leaves_the_scene_alone(self):
+        with mock.patch.dict(os.environ, {"KNEEPIPELINE_DUMMY": "0"}), \
+                mock.patch.object(self.panel, "_has_model", return_value=True):
+            self.start()
+            nodes = slicer.mrmlScene.GetNumberOfNodes()
+            self.wait(lambda: not self.panel.running)
+        self.assertNotEqual(self.ui.messageLabel.text, "")
+        self.assertNotIn("Traceback", self.ui.messageLabel.text)
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+        self.assertEqual((self.ui.applyButton.text, self.ui.applyButton.enabled), ("Apply", True))
+
+    def test_closing_the_scene_stops_the_run(self):
+        self.start()
+        self.wait(lambda: self.panel.job.state.value == "running" and self.panel.job._process.pid > 0)
+        pid = self.panel.job._process.pid
+        slicer.mrmlScene.Clear(0)  # questions are answered with no while testing
+        self.wait(lambda: not self.panel.running)
+        self.assertFalse(_alive(pid))
+        self.assertEqual(len(self.nodes("vtkMRMLModelNode")), 0)
+        self.assertEqual(self.ui.applyButton.text, "Apply")
+
+    def test_two_panels_run_side_by_side_in_folders_of_their_own(self):
+        other = slicer.modules.kneepipeline.createNewWidgetRepresentation()
+        try:
+            second = other.self()
+            second.enter()
+            self.start()
+            second.ui.applyButton.click()
+            self.assertNotEqual(self.panel.job.output, second.panel.job.output)
+            second.panel.stop()
+            self.assertFalse(second.panel.running)
+            self.assertTrue(self.panel.running, "the other panel's run is its own")
+            second.exit()
+            second.cleanup()
+        finally:
+            other.delete()
+        self.panel.stop()
+
+    def test_leaving_ends_the_run_at_once(self):
+        self.start()
+        self.wait(lambda: self.panel.job.state.value == "running" and self.panel.job._process.pid > 0)
+        pid = self.panel.job._process.pid
+        self.widget.onAboutToQuit()
+        self.assertFalse(_alive(pid))
+        self.assertFalse(self.panel.running)
+
+
+if __name__ == "__main__":
+    unittest.main()
