@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..errors import KneePipelineError
-from .process import FAILED_TO_START
+from .process_base import FAILED_TO_START
 
 _MISSING = re.compile(r"ModuleNotFoundError|ImportError|No module named|DLL load failed|cannot open shared object")
 _NOISE = re.compile(r"^\s*(File \"|Traceback|\^+|~+|at )|^\s*\d+%|^\[[#\s]*\]")

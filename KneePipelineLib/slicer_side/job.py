@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
 import shutil
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import EXIT_CANCELLED, EXIT_DONE, KneePipelineError
+from . import job_surroundings as surroundings
+from .failures import RunError, known, silent_end
 from .inputs import ExportedInputs, export_inputs
+from .job_states import JobState, NoTicker, QtTicker, Ticker
+from .job_surroundings import stop_all
 from .process import JobProcess, PlainProcess, QtProcess, child_environment
 from .request import JobRequest
 
@@ -23,71 +24,6 @@ STEP_BUDGET_S = 0.01
 """Steps of the export follow each other within one event-loop turn until this much time has passed."""
 BUSY_MS, IDLE_MS = 1, 50
 """How often a job takes its turn while it works itself, and while its child does."""
-_RUNNING: weakref.WeakSet[KneeJob] = weakref.WeakSet()
-_LEAVING: list[Any] = []
-
-
-class JobState(enum.Enum):
-    """A job's life; it goes through these in this order and ends in one of the last three."""
-
-    IDLE = "idle"
-    EXPORTING = "exporting"
-    RUNNING = "running"
-    IMPORTING = "importing"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will happen."""
-        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-
-    @property
-    def active(self) -> bool:
-        """Whether it is at work."""
-        return self in (JobState.EXPORTING, JobState.RUNNING, JobState.IMPORTING)
-
-
-class Ticker(Protocol):
-    """Something that calls a function again and again."""
-
-    def start(self, function: Callable[[], None], interval_ms: int) -> None:
-        """Call it that often from now on (instead of what was called before)."""
-
-    def stop(self) -> None:
-        """Call nothing any more."""
-
-
-class QtTicker:
-    """A timer of Slicer's event loop."""
-
-    def __init__(self) -> None:
-        self._timer: Any = None
-
-    def start(self, function: Callable[[], None], interval_ms: int) -> None:
-        """See :class:`Ticker`."""
-        import qt
-
-        if self._timer is None:
-            self._timer = qt.QTimer()
-            self._timer.connect("timeout()", function)
-        self._timer.start(interval_ms)
-
-    def stop(self) -> None:
-        """See :class:`Ticker`."""
-        if self._timer is not None:
-            self._timer.stop()
-
-
-class NoTicker:
-    """For scripts: whoever waits for the job turns it."""
-
-    def start(self, function: Callable[[], None], interval_ms: int) -> None:
-        """Nothing."""
-
-    def stop(self) -> None:
-        """Nothing."""
 
 
 class KneeJob:
@@ -150,7 +86,7 @@ class KneeJob:
         self._folder: Path | None = None
         self._own_output = self._cancelling = False
         self._told: dict[str, Any] = {}
-        self._observed: tuple[Any, int] | None = None
+        self._unwatch: Callable[[], None] = lambda: None
 
     # --- what a person does ------------------------------------------------------------------------------------------
 
@@ -162,20 +98,21 @@ class KneeJob:
         RuntimeError
             If it was started before: a job runs once.
         """
+        from .environment import python_for_runs
+
         if self.state is not JobState.IDLE:
             raise RuntimeError("A job runs once; make another one.")
         try:
             self.request.check()
-            self._python, explicit = (self._python, True) if self._python else _python_for_runs()
+            self._python, explicit = (self._python, True) if self._python else python_for_runs()
             self._explicit = explicit
-            self._folder = Path(tempfile.mkdtemp(prefix="KneePipeline-", dir=_temporary_path()))
-            self.output, self._own_output = _make_output(self.request)
+            self._folder = Path(tempfile.mkdtemp(prefix="KneePipeline-", dir=surroundings.temporary_path()))
+            self.output, self._own_output = surroundings.make_output(self.request)
         except (KneePipelineError, OSError) as error:
-            self._fail(_as_known(error))
+            self._fail(known(error))
             return
-        _RUNNING.add(self)
-        _watch_for_leaving()
-        self._watch_scene()
+        surroundings.enlist(self)
+        self._unwatch = surroundings.watch_scene(self._on_scene_close)
         self._steps = export_inputs(self.request, self._folder, self.output)
         self._enter(JobState.EXPORTING)
         self._ticker.start(self.turn, BUSY_MS)
@@ -208,7 +145,7 @@ class KneeJob:
             One turn of the event loop; by default ``slicer.app.processEvents`` for a job with a `QtProcess`.
         """
         if turn is None:
-            turn = _turn_of_slicer if isinstance(self._ticker, QtTicker) else self._turn_of_script
+            turn = surroundings.turn_of_slicer if isinstance(self._ticker, QtTicker) else self._turn_of_script
         end = None if timeout_s is None else time.monotonic() + timeout_s
         while self.state.active and (end is None or time.monotonic() < end):
             turn()
@@ -231,7 +168,7 @@ class KneeJob:
             elif self.state is JobState.IMPORTING:
                 self._import()
         except Exception as error:
-            self._fail(_as_known(error))
+            self._fail(known(error))
 
     def _export(self) -> None:
         end = time.perf_counter() + STEP_BUDGET_S
@@ -294,7 +231,7 @@ class KneeJob:
         try:
             self._steps = iter(self._importer(self.results, self))
         except Exception as error:
-            self._fail(_as_known(error))
+            self._fail(known(error))
             return
         self._ticker.start(self.turn, BUSY_MS)
 
@@ -336,10 +273,8 @@ class KneeJob:
     def _clear_up(self) -> None:
         """Stop what still moves and remove the temporary folder, whatever the end."""
         self._ticker.stop()
-        _RUNNING.discard(self)
-        if self._observed is not None:
-            self._observed[0].RemoveObserver(self._observed[1])
-            self._observed = None
+        surroundings.dismiss(self)
+        self._unwatch()
         if hasattr(self._steps, "close"):
             self._steps.close()
         if self._process is not None and self._process.running:
@@ -353,22 +288,10 @@ class KneeJob:
 
     def _error_of(self, exit_code: int, crashed: bool) -> KneePipelineError:
         """The run's own error, else what can be said of how it ended."""
-        from .failures import RunError, silent_end
-
         told = self._told.get("error")
-        if told is not None:
-            return RunError(str(told.get("code", "PIPELINE_ERROR")), str(told.get("message", "")),
-                            str(told.get("hint", "")))
-        return silent_end(exit_code, crashed, list(self._process.last_lines))
-
-    # --- the scene and the application -------------------------------------------------------------------------------
-
-    def _watch_scene(self) -> None:
-        with contextlib.suppress(ImportError, AttributeError):
-            import slicer
-
-            scene = slicer.mrmlScene
-            self._observed = scene, scene.AddObserver(scene.StartCloseEvent, self._on_scene_close)
+        if told is None:
+            return silent_end(exit_code, crashed, list(self._process.last_lines))
+        return RunError(*(str(told.get(key, "")) for key in ("code", "message", "hint")))
 
     def _on_scene_close(self, caller: Any, event: str) -> None:
         """Before it has been exported, the input goes; afterwards only the place for the results does."""
@@ -376,72 +299,6 @@ class KneeJob:
             self._importer = None
         else:
             self.cancel()
-
-
-def stop_all() -> None:
-    """End every job of this application at once: for the module's cleanup and for leaving Slicer."""
-    for job in list(_RUNNING):
-        job.kill()
-
-
-def _watch_for_leaving() -> None:
-    """Once: no run outlives the application, however it is left."""
-    if _LEAVING:
-        return
-    import atexit
-
-    atexit.register(stop_all)
-    with contextlib.suppress(ImportError, AttributeError):
-        import slicer
-
-        slicer.app.connect("aboutToQuit()", stop_all)
-    _LEAVING.append(True)
-
-
-def _turn_of_slicer() -> None:
-    import slicer
-
-    slicer.app.processEvents()
-    time.sleep(0.001)  # leaves the processor to the run, and the lock to the exporting thread
-
-
-def _temporary_path() -> str | None:
-    with contextlib.suppress(ImportError, AttributeError):
-        import slicer
-
-        return slicer.app.temporaryPath
-    return None
-
-
-def _python_for_runs() -> tuple[Path, bool]:
-    from .environment import python_for_runs
-
-    return python_for_runs()
-
-
-def _make_output(request: JobRequest) -> tuple[Path, bool]:
-    """The folder of the results, and whether it was made for this job."""
-    if request.output_folder:
-        folder = Path(request.output_folder).expanduser().absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder, False
-    from .environment import results_folder
-
-    root = results_folder()
-    root.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    for number in range(1, 1000):
-        folder = root / (stamp if number == 1 else f"{stamp}_{number}")
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir()
-            return folder, True
-    raise OSError("no free name")
-
-
-def _as_known(error: BaseException) -> KneePipelineError:
-    from .failures import known
-
-    return known(error)
 
 
 __all__ = ["JobRequest", "JobState", "KneeJob", "stop_all"]

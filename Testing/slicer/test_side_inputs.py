@@ -210,11 +210,13 @@ class Segments(SceneTest):
 
     def test_the_labels_lie_on_the_grid_of_the_image(self):
         node, _ = self.segmentation({"Femur": (slice(4, 8), None)}, np.eye(4))
-        finer = volume_node(np.zeros((40, 40, 40), np.int16), np.diag([0.5, 0.5, 0.5, 1.0]))
+        matrix = np.diag([0.5, 0.5, 0.5, 1.0])
+        matrix[:3, 3] = -0.25  # no voxel of one grid lies half-way between two of the other
+        finer = volume_node(np.zeros((40, 40, 40), np.int16), matrix)
         labels = read_labels(self.export(input_node=finer, segmentation_node=node).segmentation)
         self.assertEqual(labels.array.shape, (40, 40, 40))
         inside = np.argwhere(labels.array)
-        self.assertEqual((inside.min(0).tolist(), inside.max(0).tolist()), ([9, 9, 7], [29, 29, 15]))
+        self.assertEqual((inside.min(0).tolist(), inside.max(0).tolist()), ([10, 10, 8], [29, 29, 15]))
 
     def test_a_segmentation_under_a_transform_lies_where_it_is_shown(self):
         node, image = self.segmentation({"Femur": (slice(4, 8), None)}, np.eye(4))

@@ -145,9 +145,8 @@ class Promises:
     def test_cancel_ends_the_whole_family(self):
         for manner, grace_s in (("good", 60.0), ("deaf", 0.3)):
             with self.subTest(manner=manner):
-                before, processes.GRACE_S = processes.GRACE_S, grace_s
-                self.addCleanup(setattr, processes, "GRACE_S", before)
                 heard = self.heard()
+                heard.process.grace_s = grace_s
                 heard.start(FAMILY, manner)
                 self.assertTrue(heard.wait(lambda events=heard.events: bool(events)))
                 family = heard.events[0]["pids"]
@@ -194,7 +193,7 @@ class Variables(unittest.TestCase):
                           KNEEPIPELINE_HOME="/somewhere", LD_LIBRARY_PATH="/slicer/lib")
         before = dict(os.environ)
         start_up = {"PYTHONHOME": "/python", "PYTHONSTARTUP": "x", "PATH": "/bin"}
-        with mock.patch.object(slicer.util, "startupEnvironment", lambda: start_up):
+        with mock.patch.object(slicer.util, "startupEnvironment", return_value=start_up):
             variables = child_environment()
         self.assertNotIn("LD_LIBRARY_PATH", variables)
         self.assertEqual(variables["PATH"], "/bin")
