@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 
-_SIDE_WORDS = {"right": {"right", "rt", "rknee", "rechts", "droit", "droite"},
-               "left": {"left", "lt", "lknee", "links", "gauche"}}
+_SIDE_WORDS = {"right": {"right", "rt", "rknee", "rightknee", "kneeright", "rechts", "droit", "droite"},
+               "left": {"left", "lt", "lknee", "leftknee", "kneeleft", "links", "gauche"}}
 _NAMED = {"name": "input", "labels_name": "segmentation"}
 
 

@@ -21,6 +21,7 @@ from KneePipelineLib.job import JobOptions
 from KneePipelineLib.pipeline import run_job
 from KneePipelineLib.pipeline.plan import STEPS
 from KneePipelineLib.pipeline.stages.practice_marks import is_marked
+from KneePipelineLib.results import validate_results
 
 from .test_orchestrator import check_events
 
@@ -87,6 +88,7 @@ def test_every_file_is_there_and_listed(first_run: Practice) -> None:
     assert first_run.code == 0
     assert {path.name for path in first_run.out.iterdir()} == EXPECTED | RECORDS
     results = json.loads((first_run.out / "results.json").read_text(encoding="utf-8"))
+    validate_results(results)
     assert {output["path"] for output in results["outputs"]} == EXPECTED
     assert results["errors"] == []
     assert results["skipped"] == []

@@ -104,6 +104,16 @@ def test_both_fits_and_their_scores(branch: Branch, bodies: Path, bodies_bone_on
         assert {"latent", "icp_transform", "center", "scale", "assd_bone_mm"} <= set(record)
         assert record["mirrored"] is True
     assert written["NSM_recon_params.json"]["assd_cartilage_mm"] > 0
+    pictures = shape.read_shapes(branch.context("files", {}, ("shape",)))
+    assert [(p.kind, p.structure) for p in pictures] == [
+        ("bone_and_cart", "femur"), ("bone_and_cart", "fem_cart"), ("bone_only", "femur")]
+    for picture in pictures:
+        assert picture.distance_mm.shape == (len(picture.points),)
+        assert 0 < picture.distance_mm.mean() < 30
+    assert branch.outputs["NSM_recon_femur_mesh.vtk"].scalars == shape.DISTANCE_ARRAY
+    assert branch.outputs["femur_mesh_NSM_orig.vtk"].scalars is None
+    assert shape.DISTANCE_ARRAY.replace(" ", "%20").encode() in (tmp_path / "files" / "NSM_recon_femur_mesh.vtk"
+                                                                 ).read_bytes()
     # These models know no femora, and the run says so.
     assert {"NSM_FAR_FROM_FEMUR", "BSCORE_PAIR_UNKNOWN"} == {code for code, _ in branch.warnings}
     assert not any(str(tmp_path) in text for _, text in branch.warnings)
