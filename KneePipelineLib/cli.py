@@ -67,6 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=_seed, default=0, help="which digital knee: 0, 1, 2, ... (default 0)")
     demo.add_argument("--side", choices=("left", "right"), default="right", help="which side it is (default right)")
     demo.add_argument("--coarse", action="store_true", help="a coarser image: quicker, less exact")
+    demo.add_argument("--own-labels", action="store_true",
+                      help="no network: measure the knee's own labels, so that only the measuring is tried")
     demo.set_defaults(handler=_demo)
 
     test = commands.add_parser("test", help="run the tests; what follows is passed on to pytest (--slow: all of them)")
@@ -194,7 +196,8 @@ def _demo(args: argparse.Namespace, argv: Sequence[str]) -> int:
         return code
     from .demo import run_demo
 
-    return run_demo(Path(args.out), seed=args.seed, side=args.side, coarse=args.coarse)
+    return run_demo(Path(args.out), seed=args.seed, side=args.side, coarse=args.coarse,
+                    own_labels=args.own_labels)
 
 
 def _test(args: argparse.Namespace, argv: Sequence[str]) -> int:

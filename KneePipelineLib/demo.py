@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from .errors import EXIT_DONE
+from .weights import store
 
 COMPARED = (("mm_mean", "thickness", "mm"), ("VC_mm3", "volume", "mm3"), ("cAB_mm2", "covered area", "mm2"),
             ("t2_ms_mean", "T2", "ms"))
@@ -13,8 +14,8 @@ T2_NOTE = """T2 comes from the closed form of Sveinsson et al., which reads the 
 1 % high at 25 ms and 4.5 % high at 45 ms (Testing/Benchmarks/relaxometry.py); the rest is partial volume and noise."""
 
 
-def run_demo(out: Path, seed: int = 0, side: str = "right", coarse: bool = False) -> int:
-    """Measure one digital knee; returns the exit code of the run.
+def run_demo(out: Path, seed: int = 0, side: str = "right", coarse: bool = False, own_labels: bool = False) -> int:
+    """Segment one digital knee with the bundled network and measure it; returns the exit code of the run.
 
     Parameters
     ----------
@@ -24,17 +25,27 @@ def run_demo(out: Path, seed: int = 0, side: str = "right", coarse: bool = False
         Which knee.
     coarse : bool
         Half the resolution in plane: for a quick look, not for numbers.
+    own_labels : bool
+        Measure the knee's own labels instead of a network's.
     """
     from .job import JobOptions
     from .pipeline import run_job
+    from .segmentation.bundled import NOTICE
 
     print(f"Scanning digital knee {seed} ({side}), a knee whose true measures are known.", flush=True)
     series, labels, truth = write_digital_knee(out / "digital_knee", seed, side, coarse)
-    print("No network is bundled yet: this demo measures the digital knee's own labels.", flush=True)
-    options = JobOptions.from_sources({"input": str(series), "output": str(out), "segmentation": str(labels),
-                                       "label_scheme": "canonical", "truth": str(truth)})
-    code = run_job(options)
+    given = {"input": str(series), "output": str(out), "truth": str(truth)}
+    if own_labels or store.state("bundled") != store.BUNDLED:
+        why = "" if own_labels else "No network is in this build. "
+        print(f"{why}This demo measures the digital knee's own labels.", flush=True)
+        given |= {"segmentation": str(labels), "label_scheme": "canonical"}
+    else:
+        print(f"Segmenting it with the {NOTICE}.", flush=True)
+        given |= {"segmentation_model": "bundled"}
+    code = run_job(JobOptions.from_sources(given))
     if code == EXIT_DONE:
+        if "segmentation" not in given:
+            print(agreement(out / "knee_all-labels.nrrd", labels))
         print(comparison(json.loads((out / "results.json").read_text(encoding="utf-8"))))
         print(f"\n{T2_NOTE}\n\nReport: {out / 'report.html'}")
     return code
@@ -61,6 +72,22 @@ def write_digital_knee(folder: Path, seed: int, side: str, coarse: bool) -> tupl
     write_volume(knee.labels(grid), labels)
     truth.write_text(json.dumps(knee.truth(), indent=1), encoding="utf-8")
     return series, labels, truth
+
+
+def agreement(found: Path, true: Path) -> str:
+    """How far the network's labels agree with the knee's own: Dice of every structure, as two lines of text."""
+    import numpy as np
+
+    from .imaging import read_labels
+    from .imaging.labels import BY_VALUE
+
+    ours, theirs = read_labels(found).array, read_labels(true).array
+    cells = []
+    for value in range(1, 10):
+        a, b = ours == value, theirs == value
+        dice = 2 * np.count_nonzero(a & b) / max(1, np.count_nonzero(a) + np.count_nonzero(b))
+        cells.append(f"{BY_VALUE[value].name} {dice:.2f}")
+    return "\nThe network's labels against the knee's own (Dice, 1 is equal):\n" + ", ".join(cells)
 
 
 def comparison(results: dict) -> str:

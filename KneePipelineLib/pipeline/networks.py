@@ -51,7 +51,8 @@ def hash_of_installed(name: str, check: Check = lambda: None) -> str:
     """One hash for an installed model, from its receipt; "missing" when it is not there."""
     if weights.entry(name).source.type == "package":
         try:
-            return hash_weights(weights.location(name), check)
+            # The folder above the last stage's own: a cascade's first stage lies there, too.
+            return hash_weights(weights.location(name).parent, check)
         except MissingFileError:
             return "missing"
     receipt = read_json(weights.models_dir() / name / "receipt.json")

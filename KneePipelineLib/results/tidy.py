@@ -27,12 +27,13 @@ def tidy_rows(record: Mapping) -> Iterator[dict]:
     ``subject`` is the prefix; ``structure`` the bone, or ``meniscus``; ``depth`` is ``all`` for everything measured
     through the full thickness, ``deep`` or ``superficial`` for T2 of a layer; ``n`` the voxels, surface points or
     latent numbers behind the value; ``quality_flag`` the worst of the rules about this kind of number of this region;
-    ``method`` by which rule it was taken.
+    ``method`` by which rule it was taken and, where the network that labelled the knee has one, its notice.
     """
+    notice = (record["run"].get("model") or {}).get("notice")
     common = {"subject": record["prefix"], "side": record["side"]["value"]}
     for rows in (_region_rows(record), _meniscus_rows(record), shape_rows(record)):
         for row in rows:
-            yield {**common, **row}
+            yield {**common, **row, "method": "; ".join(filter(None, (row["method"], notice)))}
 
 
 def _region_rows(record: Mapping) -> Iterator[dict]:

@@ -115,7 +115,7 @@ FOLLOWS_FROM_OTHERS = ("image", "echoes", "metadata", "score")
 UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
 
 SEVERITIES = ("info", "warning", "serious")
-_INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT", "ECHOES_COMBINED"}
+_INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT", "ECHOES_COMBINED", "BUNDLED_NETWORK"}
 _SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "LOW_CONFIDENCE",
             "T2_SEQUENCE_ASSUMED"}
 

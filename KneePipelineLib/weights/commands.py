@@ -66,6 +66,9 @@ def _list(args: argparse.Namespace) -> int:
     width = max(80, min(100, shutil.get_terminal_size((100, 24)).columns))
     states = {model.name: store.state(model.name) for model in catalogue().values()}
     print(table.models_table(list(catalogue().values()), states, width))
+    for model in catalogue().values():
+        if model.card and states[model.name] == store.BUNDLED:
+            print(f"\n{model.name}: what it saw, what it is for, how good it is: {store.folder_of(model) / model.card}")
     print(f"\n~ is approximate. Installed models lie in {store.models_dir()}\n"
           "Get one: python3 -m KneePipelineLib models download NAME, or import NAME PATH")
     return EXIT_DONE

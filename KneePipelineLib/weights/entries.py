@@ -70,6 +70,7 @@ class Model:
     plane: str | None = None
     folder: str | None = None
     notes: str = ""
+    card: str | None = None
     raw: dict = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -141,5 +142,5 @@ def _model(raw: dict) -> Model:
         non_commercial=raw["non_commercial"], gated=raw["gated"], page=raw["page"], citation=raw["citation"],
         needs=tuple(raw["needs"]), pair=raw["pair"], aliases=tuple(raw["aliases"]),
         configurations=tuple(raw.get("configurations", ())), plane=raw.get("plane"), folder=raw.get("folder"),
-        notes=raw.get("notes", ""), raw=raw,
+        notes=raw.get("notes", ""), card=raw.get("card"), raw=raw,
     )

@@ -22,8 +22,8 @@ MEASURED = ("knee_all-labels.nrrd", "knee_all-labels.nii.gz", "knee_subregions-l
 T2 = ("knee_t2map.nrrd", "knee_t2map.nii.gz", "knee_t2_results.json")
 
 
-def command(repository: Path, *arguments: str | Path) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "KNEEPIPELINE_PYTHON": sys.executable}
+def command(repository: Path, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "KNEEPIPELINE_PYTHON": sys.executable, **variables}
     return subprocess.run([sys.executable, "-m", "KneePipelineLib", *map(str, arguments)], cwd=repository, text=True,
                           capture_output=True, timeout=500, env=environment)
 
@@ -36,7 +36,7 @@ def small_knee(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_demo_measures_the_digital_knee(repository: Path, tmp_path: Path) -> None:
-    done = command(repository, "demo", tmp_path / "out", "--coarse", "--seed", "1")
+    done = command(repository, "demo", tmp_path / "out", "--coarse", "--seed", "1", "--own-labels")
     assert done.returncode == 0, done.stderr
     for name in (*MEASURED, *T2):
         assert (tmp_path / "out" / name).stat().st_size > 0, name
@@ -91,10 +91,11 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_sentence(repository: Path, 
     assert "Traceback" not in done.stderr
 
 
-def test_run_without_any_labels_says_what_to_give(repository: Path, tmp_path: Path) -> None:
+def test_run_without_labels_and_weights_says_what_to_give(repository: Path, tmp_path: Path) -> None:
     image = DigitalKnee(seed=4).image(Grid.sagittal((96, 96, 50), (1.5, 1.5, 2.2)))
     write_volume(image, tmp_path / "image.nrrd")
-    done = command(repository, "run", tmp_path / "image.nrrd", tmp_path / "out")
+    done = command(repository, "run", tmp_path / "image.nrrd", tmp_path / "out", "--model", "nnunet_fullres",
+                   KNEEPIPELINE_HOME=str(tmp_path / "home"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "--segmentation" in done.stderr or "models" in done.stderr

@@ -146,19 +146,20 @@ def test_consensus_is_its_members(tmp_path):
 
 def test_bundled_network_is_read_where_it_ships(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_PACKAGE", tmp_path / "package")
+    model = tmp_path / "package" / "segmentation" / "bundled" / "model"
     assert weights.state("bundled") == "not in this build"
     with pytest.raises(failures.WeightsMissingError, match="not in this build"):
         weights.location("bundled")
-    write(tmp_path / "package" / "segmentation" / "bundled", nnunet_files("3d_fullres", prefix="Dataset001_Knee/"))
+    write(model, nnunet_files("3d_fullres", prefix="Dataset001_Knee/"))
     assert weights.state("bundled") == "bundled"
     where = weights.location("bundled")
-    assert where == (tmp_path / "package" / "segmentation" / "bundled" / "Dataset001_Knee" / f"{TRAINER}3d_fullres")
+    assert where == model / "Dataset001_Knee" / f"{TRAINER}3d_fullres"
     assert len(weights.verify("bundled")) == 3
 
 
 def test_bundled_checksums_of_the_catalogue_count(tmp_path, monkeypatch, use_catalogue):
     monkeypatch.setattr(store, "_PACKAGE", tmp_path / "package")
-    folder = write(tmp_path / "package" / "segmentation" / "bundled",
+    folder = write(tmp_path / "package" / "segmentation" / "bundled" / "model",
                    nnunet_files("3d_fullres", prefix="Dataset001_Knee/"))
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))
              if path.suffix in (".json", ".pth")]
