@@ -36,6 +36,7 @@ def write_report(
     axes: np.ndarray | None = None,
     t2_map: Volume | None = None,
     shapes: Sequence[ShapePicture] = (),
+    detail: float = 1.0,
 ) -> Output:
     """Write ``report.html`` into the folder.
 
@@ -57,8 +58,10 @@ def write_report(
         T2 in ms, on the grid of the labels where there are any.
     shapes : sequence of ShapePicture, optional
         The reconstructed surfaces of the shape model's fits.
+    detail : float
+        Resolution of the pictures as a fraction of the usual one.
     """
-    write_text(Path(folder) / "report.html", report_html(record, labels, image, surfaces, axes, t2_map, shapes))
+    write_text(Path(folder) / "report.html", report_html(record, labels, image, surfaces, axes, t2_map, shapes, detail))
     return report_output()
 
 
@@ -75,6 +78,7 @@ def report_html(
     axes: np.ndarray | None = None,
     t2_map: Volume | None = None,
     shapes: Sequence[ShapePicture] = (),
+    detail: float = 1.0,
 ) -> str:
     """The report as one HTML text; parameters as `write_report`."""
     content = [
@@ -82,11 +86,11 @@ def report_html(
         words.banners(record),
         section("Quality", words.quality(record)),
         words.at_a_glance(record),
-        section("Segmentation", slices_section(labels, image) if labels is not None else "",
+        section("Segmentation", slices_section(labels, image, detail) if labels is not None else "",
                 tables.confidence_table(record)),
-        section("Cartilage thickness", thickness_section(record, surfaces or {}, axes)),
+        section("Cartilage thickness", thickness_section(record, surfaces or {}, axes, detail)),
         section("Regions", tables.region_chart(record), tables.region_table(record)),
-        section("T2", t2_section(record, t2_map, labels, image)),
+        section("T2", t2_section(record, t2_map, labels, image, detail)),
         section("Shape of the femur", shape_section(record, shapes, axes)),
         section("Menisci", tables.meniscus_table(record)),
         section("Measured against the truth", tables.truth_table(record)),

@@ -12,12 +12,12 @@ from .atomic import in_threads
 from .markup import paragraph, swatch, text
 
 
-def slices_section(labels: Volume, image: Volume | None = None) -> str:
+def slices_section(labels: Volume, image: Volume | None = None, detail: float = 1.0) -> str:
     """Slices in the three planes with their legend."""
-    from .figures.slices import slice_pictures
+    from .figures.slices import SIZE, slice_pictures
     from .figures.svg import slice_svg
 
-    pictures = slice_pictures(labels, image)
+    pictures = slice_pictures(labels, image, pixels=round(SIZE * detail))
     if not pictures:
         return paragraph("The label map is empty.")
     figures = []
@@ -32,7 +32,9 @@ def slices_section(labels: Volume, image: Volume | None = None) -> str:
                         kind="small"))
 
 
-def thickness_section(record: Mapping, surfaces: Mapping[str, object], axes: np.ndarray | None = None) -> str:
+def thickness_section(
+    record: Mapping, surfaces: Mapping[str, object], axes: np.ndarray | None = None, detail: float = 1.0
+) -> str:
     """Every bone that was measured, from its sides, on one colour scale."""
     if not surfaces:
         return ""
@@ -41,14 +43,15 @@ def thickness_section(record: Mapping, surfaces: Mapping[str, object], axes: np.
     from .figures.svg import colour_bar_svg, rendering_svg
 
     upper = thickness_range_mm(surfaces)
+    size = (round(SIZE[0] * detail), round(SIZE[1] * detail))
     views = [v for v in VIEWS if v.bone in surfaces]
     scales = {}
     for group in (("femur", "tibia"), ("patella",)):
         extents = [extent_mm(surfaces[v.bone], v, axes) for v in views if v.bone in group]
-        scales.update(dict.fromkeys(group, fitting_scale(extents, SIZE) if extents else None))
+        scales.update(dict.fromkeys(group, fitting_scale(extents, size) if extents else None))
     renderings = in_threads(
-        [lambda v=v: render_bone(surfaces[v.bone], v, upper_mm=upper, axes=axes, mm_per_pixel=scales[v.bone])
-         for v in views], workers=2)
+        [lambda v=v: render_bone(surfaces[v.bone], v, upper_mm=upper, axes=axes, size=size,
+                               mm_per_pixel=scales[v.bone]) for v in views], workers=2)
     side = record["side"]["value"]
     figures = []
     for rendering in renderings:

@@ -12,12 +12,13 @@ from .wording import T2_METHODS
 _DEPTHS = (("", "Full depth (ms)"), ("deep_", "Deep half (ms)"), ("superficial_", "Superficial half (ms)"))
 
 
-def t2_section(record: Mapping, t2_map: Volume | None, labels: Volume | None, image: Volume | None) -> str:
+def t2_section(record: Mapping, t2_map: Volume | None, labels: Volume | None, image: Volume | None,
+               detail: float = 1.0) -> str:
     """Everything about T2; empty where there is none."""
     about = record.get("t2")
     if not about:
         return ""
-    return _pictures(t2_map, labels, image) + _chart(record) + _table(record)
+    return _pictures(t2_map, labels, image, detail) + _chart(record) + _table(record)
 
 
 def t2_method(about: Mapping, cited: Callable[[str], str] | None = None) -> str:
@@ -38,12 +39,13 @@ def t2_method(about: Mapping, cited: Callable[[str], str] | None = None) -> str:
     return f"{words} ({'; '.join(extra)}). Voxels count if 0 < T2 < {about['valid_below_ms']:g} ms."
 
 
-def _pictures(t2_map: Volume | None, labels: Volume | None, image: Volume | None) -> str:
+def _pictures(t2_map: Volume | None, labels: Volume | None, image: Volume | None, detail: float) -> str:
     from .figures.colours import thickness_map
     from .figures.svg import ramp_svg, slice_svg
-    from .figures.t2 import LOWER_MS, UPPER_MS, t2_pictures
+    from .figures.t2 import LOWER_MS, SIZE, UPPER_MS, t2_pictures
 
-    pictures = t2_pictures(t2_map, labels, image) if t2_map is not None else []
+    size = round(SIZE * detail)
+    pictures = t2_pictures(t2_map, labels, image, pixels=size) if t2_map is not None else []
     if not pictures:
         return ""
     where = "in cartilage" if labels is not None else "everywhere"

@@ -244,3 +244,38 @@ def test_text_has_contrast_in_light_dark_and_print(page_source):
     (2.0, 0, True, "+2"), (None, 2, False, "–")])
 def test_numbers_are_spelt_as_readers_expect(value, decimals, signed, shown):
     assert number(value, decimals, signed) == shown
+
+
+def test_coarser_pictures_fill_the_same_page(right_knee):
+    record = record_of(right_knee)
+    fine, coarse = (report_html(record, right_knee.subregions, None, right_knee.surfaces, detail=detail)
+                    for detail in (1.0, 0.5))
+    assert len(coarse) < 0.6 * len(fine)
+
+    def layout(source: str) -> list[str]:
+        """Everything but the pixels."""
+        return re.sub(r"base64,[A-Za-z0-9+/=]+", "", source).splitlines()
+
+    assert layout(coarse) == layout(fine)
+
+
+@pytest.mark.parametrize(("skipped", "words", "silent"), [
+    ([("echoes", "no echoes were given"), ("t2", "no echoes were given")],
+     "Not done: T2 map, because no echoes were given.", "echoes and"),
+    ([("shape", "it is not installed"), ("score", "it is not installed")],
+     "Not done: shape of the femur, because it is not installed.", "BScore, because"),
+    ([("image", "INPUT is a label map")], "Not done: image, because INPUT is a label map.", "and image"),
+])
+def test_what_was_not_done_is_said_once_and_in_words(skipped, words, silent, right_knee):
+    page = Page(report_html(record_of(right_knee, skipped=skipped)))
+    assert words in page.text
+    assert silent not in page.text
+
+
+def test_quality_comes_first_and_says_what_to_do(right_knee):
+    regions = {r: dict.fromkeys(MEASURE_TABLE, 1.25 + i) for i, r in enumerate(REGIONS)}
+    regions["pat_cart"]["mm_mean"] = 7.0
+    page = Page(report_html(record_of(right_knee, regions=regions, other_sides={"name": "left"})))
+    assert page.text.index("Quality") < page.text.index("mm mean") < page.text.index("Cartilage by region")
+    for words in ("outside 0.8 to 5 mm. Look at this structure", "name of the input says left. Find out which knee"):
+        assert words in page.text

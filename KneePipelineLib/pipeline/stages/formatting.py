@@ -18,6 +18,8 @@ from ..keys import told_options
 from . import dicom_seg, handover, shape, told
 
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+PRACTICE_DETAIL = 0.5
+"""Practice mode's knee has 2 mm voxels; finer pictures would only take longer."""
 
 
 def write_files(context: StageContext) -> dict:
@@ -57,7 +59,8 @@ def write_record(context: StageContext, found: Findings, outputs: list[Output]) 
     shapes = shape.read_shapes(context) if context.has("shape") and not options.practice else ()
     behind = image if image is not None and labels is not None and image.same_grid(labels, 0.01) else None
     results.write_report(out, record, labels=labels if found.subregions is None else found.subregions, image=behind,
-                         surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map, shapes=shapes)
+                         surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map, shapes=shapes,
+                         detail=PRACTICE_DETAIL if options.practice else 1.0)
     results.write_results(out, record)
 
 

@@ -26,6 +26,8 @@ PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 EDGES = {"sagittal": ("A", "P", "S", "I"), "coronal": ("R", "L", "S", "I"), "axial": ("R", "L", "A", "P")}
 """Letters at the left, right, top and bottom edge of each plane."""
 SOFT = tuple(v for v in BY_VALUE if v not in (*BONES, FIBULA))
+SIZE = 480
+"""Rows and columns of a picture."""
 _BACKDROP = (17, 20, 24)
 _FILL_ON_IMAGE = {"bone": 0.10, "soft": 0.38}
 _MARGIN_MM = 16.0
@@ -54,7 +56,7 @@ class SlicePicture:
     values: tuple[int, ...]
 
 
-def slice_pictures(labels: Volume, image: Volume | None = None, *, pixels: int = 480) -> list[SlicePicture]:
+def slice_pictures(labels: Volume, image: Volume | None = None, *, pixels: int = SIZE) -> list[SlicePicture]:
     """Four slices through the middle of the cartilage: sagittal through each compartment, coronal, axial.
 
     Parameters

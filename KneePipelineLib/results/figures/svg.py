@@ -14,30 +14,34 @@ import numpy as np
 from .colours import BONE_RGB, DENUDED_RGB, hex_colour, thickness_map
 from .png import data_uri
 from .slices import EDGES, SlicePicture
+from .slices import SIZE as SLICE_SIZE
+from .surfaces import SIZE as VIEW_SIZE
 from .surfaces import Rendering, edge_words
 
 
 def slice_svg(picture: SlicePicture, description: str) -> str:
-    """A slice with its orientation letters and a 10 mm scale bar."""
-    rows, columns = picture.pixels.shape[:2]
+    """A slice with its orientation letters and a 10 mm scale bar; as large on the page whatever its resolution."""
+    rows = columns = SLICE_SIZE
+    mm_per_unit = picture.mm_per_pixel * picture.pixels.shape[1] / columns
     left, right, top, bottom = EDGES[picture.plane]
     x, y = columns / 2, rows / 2
     letters = [(14, y, left), (columns - 14, y, right), (x, 22, top), (x, rows - 12, bottom)]
     text = "".join(f'<text class="letter" x="{x:.0f}" y="{y:.0f}">{letter}</text>' for x, y, letter in letters)
-    bar = _scale_bar(columns - 16, rows - 16, 10.0, picture.mm_per_pixel, "bar on-dark")
-    return figure(columns, rows, description, _raster(picture.pixels) + text + bar, "slice")
+    bar = _scale_bar(columns - 16, rows - 16, 10.0, mm_per_unit, "bar on-dark")
+    return figure(columns, rows, description, _raster(picture.pixels, columns, rows) + text + bar, "slice")
 
 
 def rendering_svg(rendering: Rendering, side: str, description: str) -> str:
-    """A view of a bone with words at its edges and a scale bar."""
-    rows, columns = rendering.pixels.shape[:2]
+    """A view of a bone with words at its edges and a scale bar; as large on the page whatever its resolution."""
+    columns, rows = VIEW_SIZE
+    mm_per_unit = rendering.mm_per_pixel * rendering.pixels.shape[1] / columns
     places = {"left": f"translate(16 {rows / 2:.0f}) rotate(-90)", "top": f"translate({columns / 2:.0f} 15)",
               "right": f"translate({columns - 16} {rows / 2:.0f}) rotate(90)",
               "bottom": f"translate({columns / 2:.0f} {rows - 6})"}
     text = "".join(f'<text class="edge" text-anchor="middle" transform="{places[edge]}">{escape(word)}</text>'
                    for edge, word in edge_words(rendering.view, side).items())
-    bar = _scale_bar(columns - 12, rows - 12, 10.0, rendering.mm_per_pixel, "bar")
-    return figure(columns, rows, description, _raster(rendering.pixels) + text + bar, "view")
+    bar = _scale_bar(columns - 12, rows - 12, 10.0, mm_per_unit, "bar")
+    return figure(columns, rows, description, _raster(rendering.pixels, columns, rows) + text + bar, "view")
 
 
 def colour_bar_svg(upper_mm: float) -> str:
@@ -147,8 +151,7 @@ def figure(width: float, height: float, description: str, content: str, kind: st
             f'aria-label="{escape(description, quote=True)}">{content}</svg>')
 
 
-def _raster(pixels: np.ndarray) -> str:
-    rows, columns = pixels.shape[:2]
+def _raster(pixels: np.ndarray, columns: int, rows: int) -> str:
     return f'<image width="{columns}" height="{rows}" href="{data_uri(pixels)}"/>'
 
 

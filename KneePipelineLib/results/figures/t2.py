@@ -10,6 +10,7 @@ from .colours import colour_of
 from .slices import (
     _BACKDROP,
     PLANES,
+    SIZE,
     SlicePicture,
     _among,
     _box_of_interest,
@@ -27,7 +28,7 @@ _CARTILAGE = (*CARTILAGES, *(s.value for s in SUBREGIONS))
 
 
 def t2_pictures(t2_map: Volume, labels: Volume | None = None, image: Volume | None = None, *,
-                pixels: int = 480) -> list[SlicePicture]:
+                pixels: int = SIZE) -> list[SlicePicture]:
     """The planes of the label pictures with T2 in cartilage; without labels, three slices of the whole map.
 
     Parameters
