@@ -23,6 +23,7 @@ _write_attribute = QtCore.QObject.__mro__[-2].__setattr__  # of the class below 
 _properties_of: dict[type, dict[str, QtCore.QMetaProperty]] = {}
 _overridden_in: dict[type, frozenset[str]] = {}
 _python_written: dict[type, bool] = {}
+_being_read: set[tuple[int, str]] = set()
 _installed = False
 loading_form = False  # PySide6's loader of forms writes the children as attributes of the root: not wanted
 
@@ -103,12 +104,28 @@ def _get(self: QtCore.QObject, name: str) -> Any:
     if name.startswith("_") or name == "metaObject" or name in _overridden(type(self)):
         return _read_attribute(self, name)
     if name in _properties(self):
-        return _to_python(_read_attribute(self, "property")(name))
+        return _read_property(self, name)
     if name == "name":
         return _read_attribute(self, "objectName")()
     if name in _SIGNAL_METHODS:  # PySide6 looks these two up by its own way, past the class
         return types.MethodType(_SIGNAL_METHODS[name], self)
     return _read_attribute(self, name)
+
+
+def _read_property(self: QtCore.QObject, name: str) -> Any:
+    """A property's value.
+
+    Some (sizeHint) are virtual functions, for which PySide6 looks for an override in Python while the property is being
+    read: that second look gets the function.
+    """
+    key = (id(self), name)
+    if key in _being_read:
+        return _read_attribute(self, name)
+    _being_read.add(key)
+    try:
+        return _to_python(_read_attribute(self, "property")(name))
+    finally:
+        _being_read.discard(key)
 
 
 def _get_missing(self: QtCore.QObject, name: str) -> Any:
