@@ -11,8 +11,6 @@ from slicer.i18n import tr as _
 from .parameters import InputKind
 from .widget_mapping import MappingPanel
 
-SAMPLE_NAME = "DigitalKnee"
-
 
 class InputsPanel:
     """Shows the fields of the chosen kind of input and judges them."""
@@ -62,16 +60,12 @@ class InputsPanel:
 
     def load_sample(self) -> None:
         """Make the digital knee and choose it (what the module Sample Data does, one click nearer)."""
-        import SampleData
-        import slicer
+        from . import sample_data
 
         try:
-            with slicer.util.tryWithErrorDisplay(_("The digital knee could not be made."), waitCursor=True):
-                made = SampleData.SampleDataLogic().downloadSample(SAMPLE_NAME)
+            node = sample_data.make_image()
         except Exception as error:  # a sample is a convenience: whatever goes wrong is said, not raised
-            self._on_failure(str(error))
+            self._on_failure(_("The digital knee could not be made. {error}").format(error=error))
             return
-        node = next(iter(made), None) if isinstance(made, (list, tuple)) else made
-        if node is not None and node.IsA("vtkMRMLScalarVolumeNode") and self._parameters is not None:
+        if self._parameters is not None:
             self._parameters.inputVolume = node
-

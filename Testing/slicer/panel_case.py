@@ -73,6 +73,21 @@ class PanelCase(unittest.TestCase):
             node.GetSegmentation().AddEmptySegment("", name)
         return node
 
+    def picture(self, name: str) -> None:
+        """The panel as it looks now, as a PNG in the folder that KNEEPIPELINE_PICTURES names; without it nothing."""
+        folder = os.environ.get("KNEEPIPELINE_PICTURES")
+        if folder:
+            layout, width = self.representation.layout(), 500
+            self.representation.show()
+            for _ in range(2):
+                slicer.app.processEvents()
+                self.representation.resize(width, max(300, layout.totalHeightForWidth(width)))
+            self.representation.grab().save(f"{folder}/{name}.png")
+
+    def result_nodes(self, kind: str) -> list:
+        """The nodes of one class that came with results."""
+        return [node for node in slicer.util.getNodesByClass(kind) if node.GetAttribute("KneePipeline.role")]
+
     def wait(self, done: Any) -> None:
         """Let the event loop turn until `done()`."""
         from KneePipelineLib.slicer_side.self_test import wait_until

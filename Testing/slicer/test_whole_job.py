@@ -33,9 +33,6 @@ class WholeJob(PanelCase):
         super().setUp()
         self.ui.outputPathEdit.currentPath = str(self.folder / "results")
 
-    def nodes(self, kind: str) -> list:
-        return slicer.util.getNodesByClass(kind)
-
     def start(self) -> None:
         if self.parameters.inputVolume is None:
             self.ui.inputVolumeSelector.setCurrentNode(self.volume())
@@ -49,10 +46,15 @@ class WholeJob(PanelCase):
 
     def test_the_tutorial_from_apply_to_reanalyse_and_back_from_a_saved_scene(self):
         seen = set()
+        self.picture("1_empty")
         self.start()
         self.assertTrue(self.ui.progressBar.isVisibleTo(self.ui.runArea))
+        self.wait(lambda: seen.add(self.ui.stageLabel.text) or self.panel.job.state.value != "exporting")
+        self.wait(lambda: seen.add(self.ui.stageLabel.text) or "Measuring" in seen or not self.panel.running)
+        self.picture("2_running")
         self.wait(lambda: seen.add(self.ui.stageLabel.text) or not self.panel.running)
         self.finish()
+        self.picture("3_results")
         self._check_results(seen)
         self._check_buttons()
         first = self.parameters.resultsRun
@@ -65,7 +67,9 @@ class WholeJob(PanelCase):
         self.assertFalse(self.ui.progressBar.isVisibleTo(self.ui.runArea))
         segmentation = self.parameters.resultsSegmentation
         self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), ALL_SEGMENTS)
-        self.assertGreaterEqual(len(self.nodes("vtkMRMLModelNode")), 7)
+        surfaces = {node.GetAttribute("KneePipeline.role") for node in self.result_nodes("vtkMRMLModelNode")}
+        self.assertLessEqual({"bone_surface", "cartilage_surface"}, surfaces)
+        self.assertEqual(len(self.result_nodes("vtkMRMLPlotChartNode")), 2)
         self.assertIn("Practice mode", self.ui.resultsLabel.text)
         self.assertEqual(self.ui.resultsTable.rowCount, 9)
         self.assertEqual(self.ui.resultsTable.item(0, 0).text(), "Femur, all")
@@ -98,7 +102,7 @@ class WholeJob(PanelCase):
         from KneePipelineLib.slicer_side.self_test import thickness_in, thin_out
 
         before, segmentation = thickness_in(self.ui), self.parameters.resultsSegmentation
-        models = len(self.nodes("vtkMRMLModelNode"))
+        models = len(self.result_nodes("vtkMRMLModelNode"))
         thin_out(segmentation)
         self.ui.reanalyseButton.click()
         self.assertEqual(self.ui.applyButton.text, "Cancel")
@@ -108,7 +112,7 @@ class WholeJob(PanelCase):
         self.assertNotEqual(before["Patella"], after["Patella"])
         self.assertNotEqual(self.parameters.resultsRun, first)
         self.assertIs(self.parameters.resultsSegmentation, segmentation)
-        self.assertEqual(len(self.nodes("vtkMRMLModelNode")), models, "the earlier results were to be replaced")
+        self.assertEqual(len(self.result_nodes("vtkMRMLModelNode")), models, "the earlier results were to be replaced")
 
     def _save_and_read(self) -> None:
         from KneePipelineLib.slicer_side.self_test import thickness_in
@@ -161,8 +165,19 @@ class WholeJob(PanelCase):
         slicer.mrmlScene.Clear(0)  # questions are answered with no while testing
         self.wait(lambda: not self.panel.running)
         self.assertFalse(_alive(pid))
-        self.assertEqual(len(self.nodes("vtkMRMLModelNode")), 0)
+        self.assertEqual(len(self.result_nodes("vtkMRMLModelNode")), 0)
         self.assertEqual(self.ui.applyButton.text, "Apply")
+
+    def test_a_run_may_finish_after_its_scene_was_closed(self):
+        self.start()
+        self.wait(lambda: self.panel.job.state.value == "running")
+        with mock.patch("slicer.util.confirmYesNoDisplay", return_value=True):
+            slicer.mrmlScene.Clear(0)
+        self.assertTrue(self.panel.running)
+        self.wait(lambda: not self.panel.running)
+        self.assertIn(str(self.folder / "results"), self.ui.messageLabel.text)
+        self.assertEqual(self.result_nodes("vtkMRMLModelNode"), [])
+        self.assertEqual(len(list((self.folder / "results").glob("*/results.json"))), 1)
 
     def test_two_panels_run_side_by_side_in_folders_of_their_own(self):
         other = slicer.modules.kneepipeline.createNewWidgetRepresentation()
