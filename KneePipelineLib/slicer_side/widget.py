@@ -14,6 +14,7 @@ from . import settings, widget_wording
 from .job import JobRequest, KneeJob
 from .parameters import Device
 from .process import QtProcess
+from .segment_matching import SegmentMappingError
 from .widget_commands import start_command
 from .widget_inputs import InputsPanel
 from .widget_message import MessagePanel
@@ -125,7 +126,8 @@ class KneePanel:
         self.message.hide()
         if self._has_environment(self.reanalyse):
             earlier = nodes_of_run(self.parameters.resultsRun)["folder_item"]
-            self._start(reanalysis_of(self.parameters), importer_for(self.parameters, replace_folder=earlier))
+            said = self.inputs.mapping.values(self.parameters.resultsSegmentation)
+            self._start(reanalysis_of(self.parameters, said), importer_for(self.parameters, replace_folder=earlier))
 
     def cancel(self) -> None:
         """Stop the run."""
@@ -202,6 +204,9 @@ class KneePanel:
         self.run.log(f"{message} {hint}".strip())
         mending = widget_wording.mending(code, message, hint)
         self.message.show(mending.text, widget_wording.button_text(mending.button), self._action(mending.button))
+        if isinstance(self.job.error if self.job is not None else None, SegmentMappingError) and self.parameters:
+            self.ui.inputsSection.collapsed = False
+            self.inputs.mapping.ask_about(self.job.request.segmentation_node)
         self._after_the_end()
 
     def _on_cancelled(self) -> None:

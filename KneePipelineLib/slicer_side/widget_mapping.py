@@ -21,7 +21,8 @@ class MappingPanel:
 
         self._ui, self._on_changed = ui, on_changed
         self._parameters: Any = None
-        self._shown: tuple = ()
+        self._shown: tuple[str, tuple[str, ...]] = ("", ())
+        self._asked_id = ""
         self._combos: list[Any] = []
         ui.mappingTable.setHorizontalHeaderLabels([_("Segment"), _("Structure")])
         ui.mappingTable.verticalHeader().visible = False
@@ -31,13 +32,18 @@ class MappingPanel:
 
     def set_parameters(self, parameters: Any) -> None:
         """Show and change this parameter node; None for none."""
-        self._parameters = parameters
+        self._parameters, self._asked_id = parameters, ""
+        self.update()
+
+    def ask_about(self, node: Any) -> None:
+        """Show the table for this segmentation (of a repeated analysis), although it is not the one under Inputs."""
+        self._asked_id = node.GetID()
         self.update()
 
     def update(self) -> None:
-        """Match the segments again; the table appears when some are left over or a person has spoken of some."""
-        node = self._parameters.segmentation if self._parameters is not None else None
-        matches = _matches(node, {}) if node is not None else []
+        """Match the segments again; the table appears when some of them are left over."""
+        node = self._node()
+        matches = _matches(node) if node is not None else []
         open_ones = [match for match in matches if match.value is None]
         shown = (node.GetID() if node is not None else "", tuple(match.segment_id for match in open_ones))
         if shown != self._shown:
@@ -45,20 +51,36 @@ class MappingPanel:
             self._fill(open_ones)
         self._ui.mappingFrame.visible = bool(open_ones)
 
-    def values(self) -> dict[str, int]:
-        """Segment ID -> canonical value (0: left out), as far as a person has said it for the chosen segmentation."""
-        node = self._parameters.segmentation if self._parameters is not None else None
-        return _kept(self._parameters, node) if node is not None else {}
+    def values(self, node: Any = None) -> dict[str, int]:
+        """Segment ID -> canonical value (0: left out), as far as a person has said it.
+
+        Of `node`, or of the segmentation chosen under Inputs.
+        """
+        node = node or (self._parameters.segmentation if self._parameters is not None else None)
+        return _kept(self._parameters).get(node.GetID(), {}) if node is not None else {}
 
     def unsaid(self) -> int:
-        """How many segments still wait for an answer."""
+        """How many segments of the one chosen under Inputs still wait for an answer."""
+        chosen = self._parameters.segmentation if self._parameters is not None else None
+        if chosen is None or self._shown[0] != chosen.GetID():
+            return 0
         said = self.values()
-        return sum(segment_id not in said for segment_id in self._shown[1]) if self._shown else 0
+        return sum(segment_id not in said for segment_id in self._shown[1])
+
+    def _node(self) -> Any:
+        """What the table is about: the segmentation under Inputs, else the one that was asked about."""
+        import slicer
+
+        if self._parameters is None:
+            return None
+        if self._parameters.segmentation is not None:
+            return self._parameters.segmentation
+        return slicer.mrmlScene.GetNodeByID(self._asked_id) if self._asked_id else None
 
     def _fill(self, open_ones: list[SegmentMatch]) -> None:
         import qt
 
-        table, said = self._ui.mappingTable, self.values()
+        table, said = self._ui.mappingTable, self.values(self._node())
         table.setRowCount(0)
         table.setRowCount(len(open_ones))
         self._combos = []
@@ -85,26 +107,27 @@ class MappingPanel:
         return chosen
 
     def _keep(self, segment_id: str, value: int) -> None:
-        said = {key: kept for key, kept in self.values().items() if key != segment_id}
+        node = self._node()
+        said = {key: kept for key, kept in self.values(node).items() if key != segment_id}
         if value != _NOT_SAID:
             said[segment_id] = value
-        node = self._parameters.segmentation
-        self._parameters.segmentMapping = json.dumps({"node": node.GetID(), "values": said})
+        self._parameters.segmentMapping = json.dumps({**_kept(self._parameters), node.GetID(): said})
         self._on_changed()
 
 
-def _matches(node: Any, said: dict[str, int]) -> list[SegmentMatch]:
+def _matches(node: Any) -> list[SegmentMatch]:
     from ..errors import InvalidFormatError
 
     try:
-        return match_segments(node, said)
+        return match_segments(node)
     except InvalidFormatError:  # no segments (yet): said when Apply is pressed
         return []
 
 
-def _kept(parameters: Any, node: Any) -> dict[str, int]:
+def _kept(parameters: Any) -> dict[str, dict[str, int]]:
+    """Every answer given so far: node ID -> segment ID -> value."""
     try:
         kept = json.loads(parameters.segmentMapping or "{}")
-        return {str(key): int(value) for key, value in kept["values"].items()} if kept["node"] == node.GetID() else {}
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return {str(node): {str(key): int(value) for key, value in said.items()} for node, said in kept.items()}
+    except (ValueError, TypeError, AttributeError):
         return {}

@@ -32,13 +32,14 @@ def request_of(parameters: Any, segment_values: Mapping[str, int]) -> JobRequest
         options=_options(parameters))
 
 
-def reanalysis_of(parameters: Any) -> JobRequest:
+def reanalysis_of(parameters: Any, segment_values: Mapping[str, int]) -> JobRequest:
     """The run that Re-analyse asks for: the latest one again, with the segmentation as it is now."""
     return JobRequest(
         input_node=parameters.resultsVolume, input_path=parameters.resultsInput or None,
-        segmentation_node=parameters.resultsSegmentation, segment_values={}, side=parameters.side.value,
-        device=parameters.device.value, timeout_s=parameters.timeoutMinutes * _MINUTE_S or None,
-        output_folder=Path(parameters.resultsPath), reanalyse=True, options=_options(parameters))
+        segmentation_node=parameters.resultsSegmentation, segment_values=dict(segment_values),
+        side=parameters.side.value, device=parameters.device.value,
+        timeout_s=parameters.timeoutMinutes * _MINUTE_S or None, output_folder=Path(parameters.resultsPath),
+        reanalyse=True, options=_options(parameters))
 
 
 def _options(parameters: Any) -> dict[str, Any]:

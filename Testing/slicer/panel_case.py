@@ -16,6 +16,8 @@ import slicer
 
 MODULE = Path(__file__).resolve().parents[2] / "KneePipeline"
 MOST_S = 300.0
+_USED: list[Any] = []
+"""Panels of earlier tests: Qt objects that are deleted while the event loop still knows them end the process."""
 
 
 def has_working_python() -> bool:
@@ -54,8 +56,16 @@ class PanelCase(unittest.TestCase):
     def _close(self) -> None:
         self.widget.exit()
         self.widget.cleanup()
-        self.representation.delete()
+        self.keep(self.representation)
+        for name in ("inputVolumeSelector", "segmentationSelector", "outputSegmentationSelector"):
+            getattr(self.ui, name).setMRMLScene(None)
         slicer.mrmlScene.Clear(0)
+
+    @staticmethod
+    def keep(representation: Any) -> None:
+        """Put a panel away without deleting it."""
+        representation.hide()
+        _USED.append(representation)
 
     @property
     def parameters(self) -> Any:

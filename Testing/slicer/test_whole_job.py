@@ -104,6 +104,14 @@ class WholeJob(PanelCase):
         before, segmentation = thickness_in(self.ui), self.parameters.resultsSegmentation
         models = len(self.result_nodes("vtkMRMLModelNode"))
         thin_out(segmentation)
+        segmentation.GetSegmentation().AddEmptySegment("", "scratch")
+        self.ui.reanalyseButton.click()
+        self.wait(lambda: not self.panel.running)
+        self.assertIn("1 of the 10 segments", self.ui.messageLabel.text)
+        self.assertEqual(self.ui.mappingTable.item(0, 0).text(), "scratch")
+        leave_out = self.ui.mappingTable.cellWidget(0, 1)
+        leave_out.currentIndex = leave_out.findText("Left out")
+        self.ui.messageCloseButton.click()
         self.ui.reanalyseButton.click()
         self.assertEqual(self.ui.applyButton.text, "Cancel")
         self.finish()
@@ -181,19 +189,17 @@ class WholeJob(PanelCase):
 
     def test_two_panels_run_side_by_side_in_folders_of_their_own(self):
         other = slicer.modules.kneepipeline.createNewWidgetRepresentation()
-        try:
-            second = other.self()
-            second.enter()
-            self.start()
-            second.ui.applyButton.click()
-            self.assertNotEqual(self.panel.job.output, second.panel.job.output)
-            second.panel.stop()
-            self.assertFalse(second.panel.running)
-            self.assertTrue(self.panel.running, "the other panel's run is its own")
-            second.exit()
-            second.cleanup()
-        finally:
-            other.delete()
+        self.keep(other)
+        second = other.self()
+        second.enter()
+        self.start()
+        second.ui.applyButton.click()
+        self.assertNotEqual(self.panel.job.output, second.panel.job.output)
+        second.panel.stop()
+        self.assertFalse(second.panel.running)
+        self.assertTrue(self.panel.running, "the other panel's run is its own")
+        second.exit()
+        second.cleanup()
         self.panel.stop()
 
     def test_leaving_ends_the_run_at_once(self):

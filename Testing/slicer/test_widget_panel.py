@@ -316,15 +316,13 @@ class Life(PanelCase):
 
     def test_two_panels_show_the_same_parameters(self):
         other = slicer.modules.kneepipeline.createNewWidgetRepresentation()
-        try:
-            second = other.self()
-            second.enter()
-            self.ui.prefixEdit.text = "shared"
-            self.assertEqual(second.ui.prefixEdit.text, "shared")
-            second.exit()
-            second.cleanup()
-        finally:
-            other.delete()
+        self.keep(other)
+        second = other.self()
+        second.enter()
+        self.ui.prefixEdit.text = "shared"
+        self.assertEqual(second.ui.prefixEdit.text, "shared")
+        second.exit()
+        second.cleanup()
         self.ui.prefixEdit.text = "alone"
         self.assertEqual(self.parameters.prefix, "alone")
 
