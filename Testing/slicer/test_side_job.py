@@ -23,6 +23,34 @@ from KneePipelineLib.slicer_side.logic import KneePipelineLogicBase
 from KneePipelineLib.slicer_side.process import PlainProcess, QtProcess
 
 PATIENCE_S = 240.0
+STAND_IN = """#!{python}
+# In place of the private Python: a run of about a second, with a worker in a session of its own and half-made files.
+import json, os, signal, subprocess, sys, time
+arguments = sys.argv[1:]
+if arguments[:2] == ["-I", "-S"]:
+    os.execv({python!r}, [{python!r}, *arguments])
+out = arguments[arguments.index("run") + 2]
+worker = subprocess.Popen([{python!r}, "-S", "-c", "import time; time.sleep(600)"], start_new_session=True)
+def leave(*_):
+    worker.kill()
+    worker.wait()
+    sys.exit(3)
+signal.signal(signal.SIGTERM, leave)
+def tell(**event):
+    print(json.dumps(dict(v=1, **event)), flush=True)
+os.makedirs(os.path.join(out, "checkpoints"), exist_ok=True)
+assert os.path.exists(arguments[arguments.index("run") + 1])
+tell(event="warning", code="PRACTICE", message="These are nobody's numbers.")
+for number in range(20):
+    open(os.path.join(out, "checkpoints", f"{{number}}.part"), "w").close()
+    tell(event="state", state="ANALYSIS", fraction=number / 20, stage_fraction=0, message="Measuring", elapsed_s=1,
+         eta_s=2)
+    time.sleep(0.04)
+with open(os.path.join(out, "results.json"), "w") as file:
+    json.dump({{"schema_version": "1.0"}}, file)
+worker.kill()
+tell(event="result", path="results.json")
+"""
 SLOW = any(word in sys.argv for word in ("--slow", "-slow")) or os.environ.get("KNEEPIPELINE_SLOW") == "1"
 
 
@@ -61,7 +89,9 @@ def wait_until(condition, timeout_s: float = 30.0) -> bool:
 
 
 class JobTest(unittest.TestCase):
-    """A home of its own, practice mode, and an image in the scene."""
+    """A home of its own, an image in the scene, and a stand-in for the private Python; or real practice runs."""
+
+    practice = False
 
     def setUp(self):
         slicer.mrmlScene.Clear(0)
@@ -72,13 +102,21 @@ class JobTest(unittest.TestCase):
         self.temporary.mkdir()
         self.addCleanup(setattr, slicer.app, "temporaryPath", slicer.app.temporaryPath)
         slicer.app.temporaryPath = str(self.temporary)
-        variables = {"KNEEPIPELINE_PYTHON": sys.executable, "KNEEPIPELINE_HOME": str(self.home),
+        python = sys.executable if self.practice else self.script("python", STAND_IN.format(python=sys.executable))
+        variables = {"KNEEPIPELINE_PYTHON": python, "KNEEPIPELINE_HOME": str(self.home),
                      "KNEEPIPELINE_DUMMY": "1", "OMP_NUM_THREADS": "1"}
         patch = mock.patch.dict(os.environ, variables)
         patch.start()
         self.addCleanup(patch.stop)
         self.addCleanup(jobs.stop_all)
         self.heard: list[tuple] = []
+
+    def script(self, name: str, text: str) -> str:
+        """An executable file."""
+        path = self.home / name
+        path.write_text(text)
+        path.chmod(0o755)
+        return str(path)
 
     def image(self):
         """A small volume node without DICOM."""
@@ -128,11 +166,30 @@ class Runs(JobTest):
         self.assertEqual((job.imported, steps), ("nodes", [job.results] * 3))
         self.assertTrue(job.output.is_relative_to(self.home / "results"))
         fractions = [told[0] for told in self.told("progress")]
+        self.assertGreater(len(fractions), 5)
         self.assertEqual(fractions, sorted(fractions))
         self.assertIn("PRACTICE", [code for code, _ in self.told("warning")])
         self.assert_nothing_is_left()
         with self.assertRaises(RuntimeError):
             job.start()
+
+    def test_one_job_a_logic_but_two_logics_side_by_side(self):
+        one, other = KneePipelineLogicBase(), KneePipelineLogicBase()
+        node = self.image()
+        first = one.process(node, importResults=False, waitForCompletion=False)
+        with self.assertRaisesRegex(ConfigError, "running already"):
+            one.process(node)
+        second = other.process(node, importResults=False, waitForCompletion=False)
+        self.assertTrue(wait_until(lambda: first.state.over and second.state.over, PATIENCE_S))
+        self.assertEqual((first.state, second.state), (JobState.DONE, JobState.DONE))
+        self.assertNotEqual(first.output, second.output)
+        self.assert_nothing_is_left()
+
+
+class Practice(JobTest):
+    """The real command line, in practice mode."""
+
+    practice = True
 
     def test_in_a_script_and_again_after_a_correction(self):
         """Blocking, without Qt; then the labels are edited, and only what depends on them is measured again."""
@@ -140,13 +197,13 @@ class Runs(JobTest):
         node = self.image()
         job = logic.run(JobRequest(input_node=node), importResults=False, processFactory=PlainProcess)
         before = json.loads(job.results.read_text())["regions"]["fem_cart"]["measures"]["VC_mm3"]
+        from KneePipelineLib.slicer_side import terminology
+
         labels = slicer.util.loadSegmentation(str(job.output / "knee_all-labels.nrrd"))
         segmentation = labels.GetSegmentation()
         for segment_id in segmentation.GetSegmentIDs():
             segment = segmentation.GetSegment(segment_id)
             value = segment.GetLabelValue()
-            from KneePipelineLib.slicer_side import terminology
-
             terminology.describe(segment, value)
             if value == 4:
                 cartilage = segment_id
@@ -164,20 +221,9 @@ class Runs(JobTest):
         self.assertIn("reused", text)
         self.assert_nothing_is_left()
 
-    def test_one_job_a_logic_but_two_logics_side_by_side(self):
-        one, other = KneePipelineLogicBase(), KneePipelineLogicBase()
-        node = self.image()
-        first = one.process(node, importResults=False, waitForCompletion=False)
-        with self.assertRaisesRegex(ConfigError, "running already"):
-            one.process(node)
-        second = other.process(node, importResults=False, waitForCompletion=False)
-        self.assertTrue(wait_until(lambda: first.state.over and second.state.over, PATIENCE_S))
-        self.assertEqual((first.state, second.state), (JobState.DONE, JobState.DONE))
-        self.assertNotEqual(first.output, second.output)
-        self.assert_nothing_is_left()
+class Cancelling(JobTest):
+    """How a job is cancelled at any moment."""
 
-
-class Cancels(JobTest):
     def cancel_at_random(self, times: int, seed: int) -> None:
         """Cancel at moments spread over the whole of a run; nothing may be left, and the next one works."""
         rng = random.Random(seed)
@@ -227,13 +273,19 @@ class Cancels(JobTest):
         self.assertTrue(job.wait(PATIENCE_S))
         self.assertEqual(job.state, JobState.DONE)
 
-    @unittest.skipUnless(sys.platform.startswith("linux"), "looks into /proc")
-    def test_four_cancels_at_random_moments(self):
-        self.cancel_at_random(4, seed=4)
 
-    @unittest.skipUnless(SLOW and sys.platform.startswith("linux"), "slow: KNEEPIPELINE_SLOW=1 or --slow runs it")
+@unittest.skipUnless(SLOW and sys.platform.startswith("linux"), "slow: --slow, or KNEEPIPELINE_SLOW=1 inside Slicer")
+class PracticeCancels(Cancelling):
+    practice = True
+
     def test_thirty_cancels_at_random_moments(self):
         self.cancel_at_random(30, seed=30)
+
+
+class Cancels(Cancelling):
+    @unittest.skipUnless(sys.platform.startswith("linux"), "looks into /proc")
+    def test_cancels_at_random_moments(self):
+        self.cancel_at_random(6, seed=4)
 
     def test_during_the_export_and_before_anything_ran(self):
         job = self.job()
@@ -301,6 +353,7 @@ class Failures(JobTest):
 
     def test_a_volume_that_is_no_knee_is_refused_in_words(self):
         del os.environ["KNEEPIPELINE_DUMMY"]
+        os.environ["KNEEPIPELINE_PYTHON"] = sys.executable
         code, message, hint = self.failed(self.job())
         self.assertNotIn("Traceback", message)
         self.assertIn(code, ("INVALID_FORMAT", "E_HARD_001"))
@@ -323,10 +376,8 @@ class Failures(JobTest):
                                     ("ModuleNotFoundError: No module named 'torch'", "NO_ENVIRONMENT", "Repair")):
             with self.subTest(words=words):
                 self.heard.clear()
-                script = self.home / "python"
-                script.write_text(f"#!{sys.executable}\nimport sys\nsys.exit(\"{words}\")\n")
-                script.chmod(0o755)
-                os.environ["KNEEPIPELINE_PYTHON"] = str(script)
+                os.environ["KNEEPIPELINE_PYTHON"] = self.script(
+                    "broken-python", f"#!{sys.executable}\nimport sys\nsys.exit(\"{words}\")\n")
                 for factory in (PlainProcess, QtProcess):
                     self.heard.clear()
                     told = self.failed(self.job(factory))
