@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from .markup import MISSING, banner, facts, flag, number, paragraph, text
 from .quality import already_said
 from .rules import RULES, Rule
-from .wording import FOLLOWS_FROM_OTHERS, PARTS
+from .wording import FOLLOWS_FROM_OTHERS, PARTS, SIDE_SOURCES
 
 _SOURCES = {"network": "segmented by the network", "given": "labels that were supplied",
             "truth": "the digital knee's own labels", "none": "no labels"}
@@ -155,8 +155,13 @@ def _side(record: Mapping) -> str:
 
 
 def _side_reason(record: Mapping) -> str:
-    reason = _SIDE_FROM.get(record["side"]["determined_by"], "")
-    return f"side {reason}" if reason else ""
+    side = record["side"]
+    reason = _SIDE_FROM.get(side["determined_by"], "")
+    if not reason:
+        return ""
+    agreeing = [SIDE_SOURCES.get(source, source) for source, agrees in side.get("agrees_with", {}).items() if agrees]
+    return f"side {reason}" + (f", as {' and '.join(agreeing)} {'says' if len(agreeing) == 1 else 'say'}"
+                               if agreeing else "")
 
 
 def _input_words(facts_: Mapping) -> list[str]:

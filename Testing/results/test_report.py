@@ -275,7 +275,9 @@ def test_what_was_not_done_is_said_once_and_in_words(skipped, words, silent, rig
 def test_quality_comes_first_and_says_what_to_do(right_knee):
     regions = {r: dict.fromkeys(MEASURE_TABLE, 1.25 + i) for i, r in enumerate(REGIONS)}
     regions["pat_cart"]["mm_mean"] = 7.0
-    page = Page(report_html(record_of(right_knee, regions=regions, other_sides={"name": "left"})))
+    page = Page(report_html(record_of(right_knee, regions=regions, other_sides={
+        "name": "left", "header": "right"})))
+    assert "side from the tibial cartilages, as the DICOM header says" in page.text
     assert page.text.index("Quality") < page.text.index("mm mean") < page.text.index("Cartilage by region")
     for words in ("outside 0.8 to 5 mm. Look at this structure", "name of the input says left. Find out which knee"):
         assert words in page.text
