@@ -19,6 +19,7 @@ import numpy as np
 from .. import __version__
 from ..errors import SegmentationError
 from ..imaging import Volume
+from ..imaging.dicom_frames import quiet_pydicom
 from .dicom_segments import Drawing, segment_descriptions, structures_in
 from .dicom_source import DicomSource, SourceImage, decimal, derived_uid
 from .outputs import Output, checked_prefix
@@ -68,15 +69,16 @@ def write_dicom_seg(folder: Path | str, prefix: str, labels: Volume, source: Dic
         If there are no labels, or values that are no structure.
     """
     output = dicom_seg_output(prefix)
-    segmentation = make_segmentation(labels, source, side=side, drawing=drawing or Drawing(), created=created)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{output.path}.{os.getpid()}.tmp"
-    try:
-        segmentation.save_as(temporary)
-        os.replace(temporary, folder / output.path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with quiet_pydicom():
+        segmentation = make_segmentation(labels, source, side=side, drawing=drawing or Drawing(), created=created)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{output.path}.{os.getpid()}.tmp"
+        try:
+            segmentation.save_as(temporary)
+            os.replace(temporary, folder / output.path)
+        finally:
+            temporary.unlink(missing_ok=True)
     return [output]
 
 
