@@ -22,7 +22,7 @@ def whole_job(test: TestCase) -> None:
     widget = slicer.util.getModuleWidget("KneePipeline")
     widget.enter()
     panel, ui = widget.panel, widget.ui
-    ui.sampleLabel.linkActivated("sample")
+    panel.inputs.load_sample()
     parameters = widget.logic.getParameterNode()
     assert parameters.inputVolume is not None, "the digital knee was not made"
     if not panel.setup.state().usable:

@@ -27,8 +27,6 @@ from .widget_run import RunPanel
 from .widget_scene import importer_for, nodes_of_run
 from .widget_setup import SetupPanel
 
-_CPU_CODES = ("CPU_ONLY", "CPU_FALLBACK", "DEVICE_CHANGED")
-
 
 class KneePanel:
     """Everything between the form and a job. One for each panel; a job belongs to the panel that started it.
@@ -142,8 +140,17 @@ class KneePanel:
         job.on_scene_close = self._ask_to_finish
         self.run.begin()
         self.run.progress(0.0, "EXPORTING", "", None)
+        self.run.note_device(self._device_note(request))
         self.ui.reanalyseButton.enabled = False
         job.start()
+
+    def _device_note(self, request: JobRequest) -> str:
+        """That a run computes on the CPU, where that is known before it starts; the run itself tells the rest."""
+        if request.device == "cpu":
+            return _("Computing on the CPU, as chosen under Advanced.")
+        if request.device == "auto" and self.setup.only_cpu():
+            return _("Computing on the CPU: the environment was set up without a GPU. Segmenting takes minutes.")
+        return ""
 
     def _has_environment(self, then: Callable[[], None]) -> bool:
         """Whether there is an environment to run in; otherwise Set up is offered, size and folder first."""
@@ -175,7 +182,7 @@ class KneePanel:
 
     def _on_warning(self, code: str, message: str) -> None:
         self.run.log(message)
-        if code in _CPU_CODES:
+        if "CPU" in message:
             self.run.note_device(message)
 
     def _on_done(self, results_json: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,14 @@ class SetupPanel:
     def state(self) -> environment.EnvironmentState:
         """What is there now."""
         return environment.state()
+
+    def only_cpu(self) -> bool:
+        """Whether the environment is known to have no GPU build (a Mac's CPU build uses its GPU)."""
+        from ..environment.generations import current, read_state
+
+        generation = current(environment.environment_dir())
+        made = read_state(generation) if generation is not None and self.state().state == environment.READY else None
+        return made is not None and made.torch == "cpu" and sys.platform != "darwin"
 
     def refresh(self) -> None:
         """Look again, and show it."""
@@ -174,7 +183,8 @@ class SetupPanel:
         ui = self._ui
         ui.setupProgressBar.visible = False
         ui.setupMessageLabel.text, ui.setupMessageLabel.visible = sentence, True
-        ui.setupFolderButton.directory = str(environment.environment_dir())
+        if self.state().state != environment.MISSING:  # otherwise a folder that was chosen stays chosen
+            ui.setupFolderButton.directory = str(environment.environment_dir())
         self.refresh()
         self._on_changed()
 

@@ -6,7 +6,9 @@ import json
 import os
 import sys
 import unittest
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import slicer
@@ -15,6 +17,13 @@ sys.path.insert(0, os.path.dirname(__file__))
 from panel_case import PanelCase, has_working_python, this_python
 
 ALL_SEGMENTS = 9
+
+
+def coarse_sample() -> Any:
+    """The digital knee at a quarter of its resolution."""
+    from KneePipelineLib.slicer_side import sample_data
+
+    return mock.patch.object(sample_data, "make_image", partial(sample_data.make_image, coarse=True))
 
 
 def _alive(pid: int) -> bool:
@@ -47,6 +56,10 @@ class WholeJob(PanelCase):
     def test_the_tutorial_from_apply_to_reanalyse_and_back_from_a_saved_scene(self):
         seen = set()
         self.picture("1_empty")
+        with coarse_sample():
+            self.ui.sampleLabel.linkActivated.emit("sample") if hasattr(
+                self.ui.sampleLabel.linkActivated, "emit") else self.ui.sampleLabel.linkActivated("sample")
+        self.assertEqual(self.ui.inputVolumeSelector.currentNode().GetName(), "Digital knee")
         self.start()
         self.assertTrue(self.ui.progressBar.isVisibleTo(self.ui.runArea))
         self.wait(lambda: seen.add(self.ui.stageLabel.text) or self.panel.job.state.value != "exporting")
@@ -138,6 +151,14 @@ class WholeJob(PanelCase):
         self.assertIn("not there any more", self.ui.resultsLabel.text)
         self.assertTrue(self.ui.showTableButton.enabled)
         self.assertFalse(self.ui.reanalyseButton.enabled)
+
+    def test_the_modules_own_test(self):
+        import KneePipeline
+
+        test = KneePipeline.KneePipelineTest()
+        with coarse_sample():
+            test.runTest()
+        slicer.util.getModuleWidget("KneePipeline").exit()
 
     def test_cancel_leaves_nothing_and_apply_works_again(self):
         self.start()

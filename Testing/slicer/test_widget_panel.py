@@ -287,6 +287,16 @@ class Messages(PanelCase):
         self.assertIn("CPU", self.ui.deviceNoteLabel.text)
         self.assertIn("CPU", self.ui.logText.plainText)
 
+    def test_cpu_is_said_before_a_run_where_it_is_known(self):
+        from KneePipelineLib.slicer_side.widget_request import request_of
+
+        self.assertEqual(self.panel._device_note(request_of(self.parameters, {})), "")
+        self.parameters.device = type(self.parameters.device).CPU
+        self.assertIn("as chosen", self.panel._device_note(request_of(self.parameters, {})))
+        self.parameters.device = type(self.parameters.device).AUTO
+        with mock.patch.object(self.panel.setup, "only_cpu", return_value=True):
+            self.assertIn("without a GPU", self.panel._device_note(request_of(self.parameters, {})))
+
 
 class Life(PanelCase):
     def test_parameters_survive_saving_the_scene(self):
