@@ -88,7 +88,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def sizeHint(self) -> QtCore.QSize:
         layout = self.layout()
-        inner = layout.sizeHint() if layout is not None and not self._collapsed else QtCore.QSize(80, 0)
+        inner = layout.totalSizeHint() if layout is not None and not self._collapsed else QtCore.QSize(80, 0)
         header = self._HEADER_PX if self._collapsed or layout is None else 0
         return QtCore.QSize(inner.width(), inner.height() + header)
 
