@@ -7,7 +7,9 @@ not there; minutes). Everything before ANALYSIS is done once and taken over by e
 branches and with each branch alone, its steps before included, in alternating order. Bar, of the fastest repeats: wall
 <= 1.10 x max(longest branch alone, CPU seconds of all steps / cores).
 
-Wall times of a busy machine mean little: the share of the cores that was taken by others is printed beside each.
+Wall times of a busy machine mean little: the share of the cores that was taken by others is printed beside each, and
+above a tenth the ratio is said not to count (exit code 2). CPU seconds tell more then: those of all branches side by
+side against the same steps one by one are what the branches cost each other.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "Testing" / "shape")]
 BAR = 1.10
+QUIET = 0.1
 KINDS = {"all branches": ("thickness", "t2", "shape"), "thickness alone": ("thickness",), "T2 alone": ("t2",),
          "shape alone": ("shape",)}
 ALL, *BRANCHES = KINDS
@@ -137,7 +140,7 @@ def cores() -> int:
 
 
 def main() -> int:
-    """Print the table; 1 when the bar is missed."""
+    """Measure and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, default=Path(tempfile.gettempdir()) / "kneepipeline_small_shape")
     parser.add_argument("--repeats", type=int, default=3)
@@ -154,14 +157,24 @@ def main() -> int:
                            "path_model_state": str(checkpoint / "model" / "2000.pth")}}
         print("steps: wall seconds (CPU seconds)")
         found = measure(folder, options, arguments.repeats)
+    return report(found)
+
+
+def report(found: dict[str, list[Measured]]) -> int:
+    """Print both sides of the bar; 0 within it, 1 when it is missed, 2 when others had too much of the machine."""
     best = {kind: min(runs, key=lambda run: run.wall_s) for kind, runs in found.items()}
     alone = max(BRANCHES, key=lambda kind: best[kind].wall_s)
     shared_s = min(run.cpu_s for run in found[ALL]) / cores()
-    least_s = max(best[alone].wall_s, shared_s)
-    ratio = best[ALL].wall_s / least_s
+    ratio = best[ALL].wall_s / max(best[alone].wall_s, shared_s)
+    one_by_one = {name: cpu for kind in BRANCHES for name, (cpu, _) in best[kind].steps.items()}
     print(f"longest branch {best[alone].wall_s:6.2f} s   ({alone})")
     print(f"CPU / cores    {shared_s:6.2f} s   ({cores()} cores)")
     print(f"ANALYSIS       {best[ALL].wall_s:6.2f} s   ratio {ratio:.3f}   (bar: {BAR:g})")
+    print(f"CPU            {best[ALL].cpu_s:6.2f} s side by side, {sum(one_by_one.values()):.2f} s one by one")
+    others = max(best[kind].others for kind in (ALL, alone))
+    if others > QUIET:
+        print(f"others had {100 * others:.0f} % of the cores: the ratio does not count; repeat on a quiet machine")
+        return 2
     print("within the bar" if ratio <= BAR else "the bar is MISSED")
     return int(ratio > BAR)
 
