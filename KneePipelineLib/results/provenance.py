@@ -17,7 +17,8 @@ _LIBRARIES = (
     "torch", "nnunetv2",
 )
 _PRIVATE = {
-    "input", "output", "segmentation", "echoes", "series", "prefix", "config", "restart", "timeout", "zip", "unknown",
+    "input", "output", "segmentation", "echoes", "series", "prefix", "config", "restart", "timeout", "zip", "dicom_seg",
+    "unknown",
     "models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only",
 }
 """Options that name files or series, or that do not change any number."""
