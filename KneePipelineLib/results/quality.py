@@ -6,7 +6,7 @@ judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -87,9 +87,11 @@ def flag_of(subject: str, checks: list[dict], *about: str) -> str:
     return "missing" if "missing" in flags else worst(flags)
 
 
-def already_said(warning: Mapping, checks: list[dict]) -> bool:
-    """Whether a rule says what a warning says."""
-    return any(check["code"] in SAID_BY_A_RULE.get(warning["code"], ()) for check in checks)
+def already_said(warning: Mapping, checks: list[dict], notices: Sequence[Mapping] = ()) -> bool:
+    """Whether a rule or a notice says what a warning says."""
+    told = warning.get("message", "").rstrip(".").lower()
+    return (any(notice["message"].rstrip(".").lower() == told for notice in notices)
+            or any(check["code"] in SAID_BY_A_RULE.get(warning["code"], ()) for check in checks))
 
 
 def _thickness(facts: KneeFacts) -> Iterator[dict]:

@@ -83,7 +83,7 @@ def quality(record: Mapping) -> str:
     checks = record["quality"]["checks"]
     points = [(c["flag"], c["message"], c.get("action", "")) for c in checks]
     points += [(w["severity"], w["message"], w.get("action", "")) for w in record["warnings"]
-               if not already_said(w, checks)]
+               if not already_said(w, checks, record.get("notices", []))]
     points += [("info", sentence, "") for sentence in not_done(record)]
     points = sorted(dict.fromkeys(points), key=lambda p: order.get(p[0], 2))
     items = "".join(f"<li><span>{flag(word)}</span><span>{text(message)}{_action(action)}</span></li>"

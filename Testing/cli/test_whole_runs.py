@@ -60,7 +60,7 @@ def test_run_measures_a_label_map_alone_and_finds_the_side(repository: Path, tmp
     assert last[-1] == f"Report: {tmp_path / 'out' / 'report.html'}"
     assert any(line.startswith("Quality: ") and "left" in line for line in last)
     assert f"femur {results['regions']['fem_cart']['measures']['mm_mean']:.2f}" in done.stderr
-    assert "Not done: t2, because no echoes were given." in last
+    assert "Not done: T2 map, because no echoes were given." in last
     again = command(repository, "run", small_knee, tmp_path / "out")
     assert again.returncode == 0, again.stderr
     pipeline = json.loads((tmp_path / "out" / "pipeline.json").read_text(encoding="utf-8"))

@@ -92,6 +92,10 @@ def test_confidence_and_notices() -> None:
                                  {"about": "shape_647", "message": "non-commercial use only"}]
     assert record["confidence"] == confidence
     assert record["quality"]["overall"] == "poor"
+    said_twice = [("BUNDLED_NETWORK", notice.capitalize() + ".")]
+    again = record_of(run=run, warnings=said_twice)
+    assert again["quality"]["overall"] != "poor"
+    assert Page(report_html(again)).text.count("For trying out, not validated for research.") == 1
     page = Page(report_html(record))
     row = page.cells.index("100.2")
     assert page.cells[row - 1 : row + 6] == ["Femur", "100.2", "0.41", "3", "97.0", "1.0", "check"]
