@@ -9,8 +9,8 @@ views show are left alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,12 @@ from typing import Any
 import slicer
 
 from ..errors import InvalidFormatError
-from ..imaging import labels as L
-from . import colours, scene_models, scene_segmentation, scene_tables, scene_texts, scene_volumes
 from .scene_changes import ImportStopped, SceneChanges
-from .scene_files import checked, read_label_map, read_scalar_volume
-from .scene_results import ImportedResults, ImportOptions
+from .scene_files import checked
+from .scene_results import ROLE, RUN, ImportedResults, ImportOptions
+from .scene_steps import Import
 
-__all__ = ["ROLE", "ImportOptions", "ImportStopped", "ImportedResults", "import_all", "import_results"]
-
-ROLE, RUN = "KneePipeline.role", "KneePipeline.run"
-"""Attributes of every node that an import made: the output's role, and which run it comes from."""
-_REPEATED = {"thickness_table", "thickness_record", "t2_record"}
-"""Roles whose numbers come with the results table."""
-_ALTERNATIVE = "_nifti"
-_SHAPE_ROLES = ("raw_", "shape_", "score_")
-_WAIT_S = 0.02
+__all__ = ["ROLE", "RUN", "ImportOptions", "ImportStopped", "ImportedResults", "import_all", "import_results"]
 
 
 def import_results(
@@ -72,7 +63,7 @@ def import_results(
     changes = SceneChanges(slicer.mrmlScene)
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="KneePipeline import")
     try:
-        work = _Import(changes, path, _read_record(path), reference, segmentation, options or ImportOptions())
+        work = Import(changes, path, _read_record(path), reference, segmentation, options or ImportOptions())
         yield from work.run(pool)
     except BaseException:
         changes.take_back()
@@ -91,250 +82,6 @@ def import_all(results_json: Path | str, **arguments: Any) -> ImportedResults:
             next(steps)
         except StopIteration as end:
             return end.value
-
-
-class _Import:
-    """One import under way."""
-
-    def __init__(
-        self, changes: SceneChanges, path: Path, record: dict, reference: Any, segmentation: Any, options: ImportOptions
-    ) -> None:
-        self.changes, self.options = changes, options
-        self.folder = path.parent
-        self.results = ImportedResults(path, record)
-        self.side = record.get("side", {}).get("value", "unknown")
-        self.reference, self.given = reference, segmentation
-        self.transform_id = reference.GetTransformNodeID() if options.under_transform and reference else None
-        listed = record.get("outputs", [])
-        roles = {o["role"] for o in listed}
-        self.outputs = [o for o in listed if o["role"] not in _REPEATED
-                        and not (o["role"].endswith(_ALTERNATIVE) and o["role"][: -len(_ALTERNATIVE)] in roles)]
-        self.shape_folder = 0
-
-    def run(self, pool: ThreadPoolExecutor) -> Iterator[str]:
-        """All steps, in the order in which a person would want to see them."""
-        with self.changes.recorded():
-            self._make_folder()
-        yield "Folder for the results"
-        labels = self._label_outputs()
-        volumes = self._of_type("volume") if self.options.t2 else []
-        reading = {o["path"]: pool.submit(read_label_map, self.folder / o["path"]) for o in labels}
-        reading |= {o["path"]: pool.submit(read_scalar_volume, self.folder / o["path"]) for o in volumes}
-        yield from self._models()
-        for output in labels:
-            yield from self._labels(output, reading.pop(output["path"]))
-        yield from self._tables()
-        table = None
-        for output in volumes:
-            volume = yield from self._read(reading.pop(output["path"]), output)
-            if output.get("units") == "ms" and table is None:
-                table = self._make("t2_colours", lambda: colours.add_t2_table(self.changes.scene))
-            yield from self._volume(output, volume, table if output.get("units") == "ms" else None)
-        yield from self._texts()
-        if self.options.replace_folder:
-            with self.changes.recorded():
-                self._replace(self.options.replace_folder)
-            yield "Earlier results removed"
-
-    # --- the parts -----------------------------------------------------------------------------------------------
-
-    def _models(self) -> Iterator[str]:
-        outputs = [o for o in self._of_type("model")
-                   if (self.options.shape if _of_shape(o) else self.options.models)]
-        coloured = [o for o in outputs if o.get("scalars")]
-        with self.changes.recorded():
-            meshes = scene_models.read_models(self.folder, coloured)
-        upper_mm = scene_models.shared_upper_mm(coloured, meshes)
-        table = None
-        if any(scene_models.measured(o, meshes[o["path"]]) for o in coloured):
-            table = self._make("thickness_colours", lambda: colours.add_thickness_table(self.changes.scene, upper_mm))
-            yield "Colours of thickness"
-        has_legend = False
-        for output in outputs:
-            with self.changes.recorded():
-                mesh = meshes.get(output["path"]) or scene_models.read_models(self.folder, [output])[output["path"]]
-                node = scene_models.add_model(self.changes, output, mesh, table, upper_mm)
-                self._adopt(node, output["role"], in_shape=_of_shape(output))
-                self.results.models[output["path"]] = node
-            yield output["title"]
-            if table is not None and not has_legend and scene_models.measured(output, mesh):
-                has_legend = True
-                legend = self._make("legend", lambda node=node: self._legend(node, "Cartilage\nthickness (mm)"))
-                yield "Colour legend" if legend else "No colour legend in this version of Slicer"
-
-    def _labels(self, output: dict, future: Future) -> Iterator[str]:
-        labels = yield from self._read(future, output)
-        is_main = output["role"] == "all_labels"
-        with self.changes.recorded():
-            if is_main and self.changes.present(self.given):
-                node = self.given
-                ids = scene_segmentation.fill_segmentation(self.changes, node, labels, side=self.side,
-                                                           segment_ids=self.options.segment_ids)
-            else:
-                values = _VALUES_OF.get(output["role"])
-                node, ids = scene_segmentation.add_segmentation(
-                    self.changes, self._title_of_labels(output), labels, side=self.side, visible=is_main, values=values)
-                self._adopt(node, output["role"])
-                self._hide_what_models_show(node, ids)
-                scene_segmentation.set_reference(node, self._present_reference(), labels)
-            self.results.by_role.setdefault(output["role"], [node])
-            if is_main:
-                self.results.segmentation = node
-        yield output["title"]
-        if not (is_main and self.options.closed_surface):
-            return
-        surfaces = scene_segmentation.closed_surfaces(node, labels, ids)
-        while True:
-            with self.changes.recorded():
-                name = next(surfaces, None) if self.changes.present(node) else None
-            if name is None:
-                return
-            yield f"Surface of {name[:1].lower()}{name[1:]}"
-
-    def _tables(self) -> Iterator[str]:
-        if not self.options.table:
-            return
-        name = f"{_side_word(self.side)} knee: regions"
-        table = self._make("region_table", lambda: scene_tables.add_region_table(
-            self.changes, self.results.record, name))
-        if table is not None:
-            self.results.table = table
-            yield "Table of the regions"
-        for role in scene_tables.CHARTS if table is not None and self.options.chart else ():
-            series = self._make("plot_series", lambda role=role: scene_tables.add_series(self.changes, role, table))
-            if series is None:
-                continue
-            yield "Bars of the chart"
-            chart = self._make(role, lambda role=role, series=series: scene_tables.add_chart(
-                self.changes, role, series))
-            self.results.chart = self.results.chart or chart
-            yield "Chart of the regions"
-        for output in self._of_type("table"):
-            if output["path"].endswith(".csv"):
-                self._make(output["role"], lambda output=output: scene_tables.add_csv_table(
-                    self.changes, self.folder / output["path"], output["title"]))
-                yield output["title"]
-
-    def _volume(self, output: dict, volume: Any, table: Any) -> Iterator[str]:
-        node = self._make(output["role"], lambda: scene_volumes.add_volume(self.changes, output, volume, table))
-        if output["role"] == "t2_map":
-            self.results.t2 = node
-        yield output["title"]
-        if table is not None:
-            self._make("legend", lambda: self._legend(node, "T2 (ms)", "%.0f"))
-            yield "Colour legend of T2"
-
-    def _texts(self) -> Iterator[str]:
-        scores = scene_texts.read_scores(self.folder, self.outputs) if self.options.shape else {}
-        self.results.text = self._make("run_details", lambda: scene_texts.add_details(
-            self.changes, self.results.record, scores, f"{_side_word(self.side)} knee: run details"))
-        yield "Run details"
-        for output in self._of_type("record"):
-            if output["path"].endswith(".json") and (self.options.shape or not _of_shape(output)):
-                self._make(output["role"], lambda output=output: scene_texts.add_record(
-                    self.changes, self.folder / output["path"], output["title"]), in_shape=_of_shape(output))
-                yield output["title"]
-
-    # --- helpers -------------------------------------------------------------------------------------------------
-
-    def _make(self, role: str, make: Callable[[], Any], in_shape: bool = False) -> Any:
-        with self.changes.recorded():
-            node = make()
-            if node is not None:
-                self._adopt(node, role, in_shape)
-        return node
-
-    def _adopt(self, node: Any, role: str, in_shape: bool = False) -> None:
-        """Mark a new node, put it into the folder and under the transform."""
-        node.SetAttribute(ROLE, role)
-        node.SetAttribute(RUN, self.results.record.get("created", ""))
-        if self.transform_id and node.IsA("vtkMRMLTransformableNode"):
-            node.SetAndObserveTransformNodeID(self.transform_id)
-        self.results.by_role.setdefault(role, []).append(node)
-        tree = self.changes.scene.GetSubjectHierarchyNode()
-        item = tree.GetItemByDataNode(node)
-        if not item:
-            return
-        parent = self.results.folder_item
-        if in_shape:
-            self.shape_folder = self.shape_folder or self.changes.add_folder(parent, "Shape model")
-            parent = self.shape_folder
-        tree.SetItemParent(item, parent)
-
-    def _make_folder(self) -> None:
-        tree = self.changes.scene.GetSubjectHierarchyNode()
-        neighbour = self._present_reference() or (self.given if self.changes.present(self.given) else None)
-        item = tree.GetItemByDataNode(neighbour) if neighbour is not None else 0
-        parent = tree.GetItemParent(item) if item else tree.GetSceneItemID()
-        old = self.options.replace_folder
-        if old and tree.IsItemInBranch(parent, old):
-            parent = tree.GetItemParent(old)
-        self.results.folder_item = self.changes.add_folder(parent, f"{_side_word(self.side)} knee: KneePipeline")
-
-    def _replace(self, old: int) -> None:
-        """Remove an earlier import: its nodes and its folder; what a person put there moves to the new one."""
-        tree = self.changes.scene.GetSubjectHierarchyNode()
-        kept = {id(self.given)}
-        for node in _nodes_below(tree, old):
-            if node.GetAttribute(ROLE) and id(node) not in kept:
-                self.changes.scene.RemoveNode(node)
-            elif tree.GetItemParent(tree.GetItemByDataNode(node)) != self.results.folder_item:
-                tree.SetItemParent(tree.GetItemByDataNode(node), self.results.folder_item)
-        tree.RemoveItem(old, False, True)
-
-    def _read(self, future: Future, output: dict) -> Iterator[str]:
-        """What a thread reads, waited for in short pieces: they also give it time where Python otherwise has none."""
-        while not wait([future], timeout=_WAIT_S).done:
-            yield f"Reading {output['title'][:1].lower()}{output['title'][1:]}"
-        return future.result()
-
-    def _legend(self, node: Any, title: str, number_format: str = "%.1f") -> Any:
-        return scene_models.add_legend(node, title, number_format) if self.changes.present(node) else None
-
-    def _hide_what_models_show(self, node: Any, ids: Mapping[int, str]) -> None:
-        """In 3D a segment would cover the thickness map of its own bone."""
-        shown = {o.get("structure") for o in self._of_type("model")} if self.options.models else set()
-        for value, own_id in ids.items():
-            structure = L.BY_VALUE.get(value)
-            if structure is not None and structure.name in shown:
-                node.GetDisplayNode().SetSegmentVisibility3D(own_id, False)
-
-    def _label_outputs(self) -> list[dict]:
-        wanted = [o for o in self._of_type("labels")
-                  if (self.options.segmentation if o["role"] == "all_labels" else self.options.subregions)]
-        return sorted(wanted, key=lambda o: o["role"] != "all_labels")
-
-    def _of_type(self, kind: str) -> list[dict]:
-        return [o for o in self.outputs if o["type"] == kind]
-
-    def _present_reference(self) -> Any:
-        return self.reference if self.changes.present(self.reference) else None
-
-    def _title_of_labels(self, output: dict) -> str:
-        known = {"all_labels": f"{_side_word(self.side)} knee", "subregion_labels": "Femoral cartilage subregions",
-                 "depth_labels": "Cartilage layers"}
-        return known.get(output["role"], output["title"])
-
-
-_VALUES_OF = {"subregion_labels": tuple(s.value for s in L.SUBREGIONS)}
-"""Label maps of which only some values are new."""
-
-
-def _of_shape(output: dict) -> bool:
-    return output["role"].startswith(_SHAPE_ROLES)
-
-
-def _side_word(side: str) -> str:
-    return side.capitalize() if side in ("right", "left") else "Examined"
-
-
-def _nodes_below(tree: Any, item: int) -> list[Any]:
-    import vtk
-
-    children = vtk.vtkIdList()
-    tree.GetItemChildren(item, children, True)
-    nodes = [tree.GetItemDataNode(children.GetId(i)) for i in range(children.GetNumberOfIds())]
-    return [node for node in nodes if node is not None]
 
 
 def _read_record(path: Path) -> dict:

@@ -78,7 +78,7 @@ class SceneChanges:
         for node_id in reversed(self._added):
             node = self.scene.GetNodeByID(node_id)
             if node is not None:
-                self.scene.RemoveNode(node)
+                remove_node(self.scene, node)
         tree = self.scene.GetSubjectHierarchyNode()
         for item in reversed(self._items):
             tree.RemoveItem(item, False, False)
@@ -92,3 +92,19 @@ class SceneChanges:
     def present(self, node: Any) -> bool:
         """Whether a node is (still) in the scene."""
         return node is not None and bool(self.scene.IsNodePresent(node))
+
+
+def remove_node(scene: Any, node: Any) -> None:
+    """Remove a node with its display nodes.
+
+    A segmentation's segments go first, because their items in the tree would stay behind as orphans.
+    """
+    displays = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLSegmentationNode"):
+        node.GetSegmentation().RemoveAllSegments()
+    scene.RemoveNode(node)
+    for display in displays:
+        if display is not None and scene.IsNodePresent(display):
+            scene.RemoveNode(display)

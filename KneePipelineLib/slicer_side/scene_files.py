@@ -49,7 +49,7 @@ def read_label_map(path: Path) -> LabelMap:
     array = np.ascontiguousarray(volume.array)
     if array.dtype.name not in ("uint8", "uint16"):
         array = array.astype(np.uint16 if array.max() > 255 else np.uint8)
-    return LabelMap(volume.with_array(array), _boxes(array))
+    return LabelMap(volume.with_array(array), boxes_of(array))
 
 
 def read_scalar_volume(path: Path) -> Volume:
@@ -120,8 +120,8 @@ def vtk_array(values: np.ndarray) -> Any:
     return numpy_to_vtk(values.reshape(-1), deep=True, array_type=_VTK_TYPES[values.dtype.name])
 
 
-def _boxes(array: np.ndarray) -> dict[int, Box]:
-    """Corners of each value's box, in one pass over slices and one over the projections."""
+def boxes_of(array: np.ndarray) -> dict[int, Box]:
+    """Lower and upper corner, (i, j, k), upper exclusive, of the box of each value but 0."""
     depth, rows, columns = array.shape
     count = int(array.max()) + 1
     seen = [np.zeros((count, n), dtype=bool) for n in (columns, rows, depth)]

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ROLE, RUN, IMPORT = "KneePipeline.role", "KneePipeline.run", "KneePipeline.import"
+"""Attributes of every node that an import made: the output's role, when its run was made (``created`` in
+results.json), and which import brought it."""
+
 
 @dataclass(frozen=True)
 class ImportOptions:

@@ -21,7 +21,7 @@ _LIGHTER = {L.DEEP_OFFSET: 0.0, L.SUPERFICIAL_OFFSET: 0.45}
 
 
 def add_segmentation(
-    changes: SceneChanges, name: str, labels: LabelMap, *, side: str = "unknown", values: tuple[int, ...] | None = None,
+    scene: Any, name: str, labels: LabelMap, *, side: str = "unknown", values: tuple[int, ...] | None = None,
     visible: bool = True,
 ) -> tuple[Any, dict[int, str]]:
     """A new segmentation node of a label map, and the ID of each value's segment.
@@ -39,7 +39,7 @@ def add_segmentation(
     visible : bool
         Whether it is shown at once.
     """
-    node = changes.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetVisibility(visible)

@@ -10,7 +10,7 @@ def install() -> None:
     """Make ``slicer.ScriptedLoadableModule``, ``slicer.parameterNodeWrapper`` and the others importable."""
     import slicer
 
-    from Testing.host.doubles import cli, i18n, parameter_node, sample_data, scripted_module
+    from Testing.host.doubles import cli, dicom_lib, i18n, parameter_node, sample_data, scripted_module
 
     modules = {
         "ScriptedLoadableModule": scripted_module,
@@ -25,3 +25,4 @@ def install() -> None:
         sys.modules[f"slicer.{name}"] = module
         setattr(slicer, name, module)
     sys.modules["SampleData"] = sample_data
+    sys.modules["DICOMLib"] = dicom_lib
