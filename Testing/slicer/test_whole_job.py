@@ -16,7 +16,7 @@ import slicer
 sys.path.insert(0, os.path.dirname(__file__))
 from panel_case import PanelCase, has_working_python, this_python
 
-ALL_SEGMENTS = 9
+ALL_SEGMENTS = 10
 
 
 def coarse_sample() -> Any:
@@ -120,7 +120,7 @@ class WholeJob(PanelCase):
         segmentation.GetSegmentation().AddEmptySegment("", "scratch")
         self.ui.reanalyseButton.click()
         self.wait(lambda: not self.panel.running)
-        self.assertIn("1 of the 10 segments", self.ui.messageLabel.text)
+        self.assertIn(f"1 of the {ALL_SEGMENTS + 1} segments", self.ui.messageLabel.text)
         self.assertEqual(self.ui.mappingTable.item(0, 0).text(), "scratch")
         leave_out = self.ui.mappingTable.cellWidget(0, 1)
         leave_out.currentIndex = leave_out.findText("Left out")
