@@ -10,6 +10,7 @@ from typing import Any
 
 from .events import progress_of
 from .failures import REPAIR, RunError, silent_end
+from .job_surroundings import dismiss, enlist
 from .process import JobProcess, QtProcess, child_environment
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
@@ -45,6 +46,7 @@ class Task:
         if as_private is None:
             variables.pop("KNEEPIPELINE_PYTHON", None)  # these commands are about the environment, not about that one
         process.start([str(python or slicers_python()), "-m", "KneePipelineLib", *arguments], variables, PACKAGE_FOLDER)
+        enlist(self)
 
     @property
     def running(self) -> bool:
@@ -71,6 +73,7 @@ class Task:
         self.on_text(progress[1] if progress is not None else line)
 
     def _finished(self, exit_code: int, crashed: bool) -> None:
+        dismiss(self)
         if self._cancelled:
             self.on_cancelled()
         elif crashed or (exit_code != 0 and not (self._may_fail and self._said)):

@@ -84,7 +84,7 @@ class KneeJob:
         self._process: JobProcess | None = None
         self._steps: Iterator[Any] | None = None
         self._folder: Path | None = None
-        self._own_output = self._cancelling = False
+        self._own_output = self._cancelling = self._in_turn = False
         self._told: dict[str, Any] = {}
         self._unwatch: Callable[[], None] = lambda: None
 
@@ -115,16 +115,17 @@ class KneeJob:
         self._unwatch = surroundings.watch_scene(self._on_scene_close)
         self._steps = export_inputs(self.request, self._folder, self.output)
         self._enter(JobState.EXPORTING)
-        self._ticker.start(self.turn, BUSY_MS)
+        if self.state.active:
+            self._ticker.start(self.turn, BUSY_MS)
 
     def cancel(self) -> None:
         """Stop as soon as possible and leave nothing behind. Returns at once; `on_cancelled` follows."""
         if not self.state.active or self._cancelling:
             return
         self._cancelling = True
-        if self.state is JobState.RUNNING and self._process is not None and self._process.running:
+        if self._process is not None and self._process.running:
             self._process.cancel()
-        else:
+        elif not self._in_turn:  # otherwise at the end of that turn: what it is doing cannot be taken back before
             self._end_cancelled()
 
     def kill(self) -> None:
@@ -160,6 +161,9 @@ class KneeJob:
 
     def turn(self) -> None:
         """What there is to do in one turn of the event loop: at most about `STEP_BUDGET_S`, or one node."""
+        if self._in_turn:  # a step of the import turns the event loop itself
+            return
+        self._in_turn = True
         try:
             if self.state is JobState.EXPORTING:
                 self._export()
@@ -169,6 +173,10 @@ class KneeJob:
                 self._import()
         except Exception as error:
             self._fail(known(error))
+        finally:
+            self._in_turn = False
+        if self._cancelling and self.state.active and not (self._process is not None and self._process.running):
+            self._end_cancelled()
 
     def _export(self) -> None:
         end = time.perf_counter() + STEP_BUDGET_S
@@ -188,6 +196,8 @@ class KneeJob:
         process = self._process = self._factory()
         process.on_event, process.on_text, process.on_finished = self._on_event, self.on_text, self._on_finished
         self._enter(JobState.RUNNING)
+        if self._cancelling or self.state.over:  # a callback has ended it
+            return
         self._ticker.start(self.turn, IDLE_MS)
         process.start(environment.command(self._python, self.request.arguments(exported, self.output)),
                       child_environment(self._python if self._explicit else None), self._folder)
@@ -228,6 +238,8 @@ class KneeJob:
             self._succeed()
             return
         self._enter(JobState.IMPORTING)
+        if self.state.over:
+            return
         try:
             self._steps = iter(self._importer(self.results, self))
         except Exception as error:
@@ -254,6 +266,8 @@ class KneeJob:
 
     def _end_cancelled(self) -> None:
         finished = self.results is not None  # the run had ended, only the import was cut short
+        if self.state.over:
+            return
         self._clear_up()
         if self._own_output and not finished and self.output is not None:
             shutil.rmtree(self.output, ignore_errors=True)
@@ -265,8 +279,9 @@ class KneeJob:
             return
         self.error = error
         self._clear_up()
-        if self._own_output and self.output is not None and not any(self.output.iterdir()):
-            self.output.rmdir()
+        if self._own_output and self.output is not None:
+            with contextlib.suppress(OSError):  # only an empty one goes: what is in it may tell more
+                self.output.rmdir()
         self._enter(JobState.FAILED)
         self.on_failed(error.code, error.message, error.hint)
 
@@ -276,7 +291,8 @@ class KneeJob:
         surroundings.dismiss(self)
         self._unwatch()
         if hasattr(self._steps, "close"):
-            self._steps.close()
+            with contextlib.suppress(ValueError):  # it is at work this very moment: the application is being left
+                self._steps.close()
         if self._process is not None and self._process.running:
             self._process.kill()
         if self._folder is not None:

@@ -17,7 +17,7 @@ _LEAVING: list[bool] = []
 
 
 def enlist(job: Any) -> None:
-    """Have a job ended, should the application be left while it runs."""
+    """Have a job, or anything else with a method `kill`, ended should the application be left while it runs."""
     _RUNNING.add(job)
     _watch_for_leaving()
 
@@ -28,7 +28,7 @@ def dismiss(job: Any) -> None:
 
 
 def stop_all() -> None:
-    """End every job of this application at once: for the module's cleanup and for leaving Slicer."""
+    """End every child process of the module at once: for its cleanup and for leaving Slicer."""
     for job in list(_RUNNING):
         job.kill()
 

@@ -297,6 +297,33 @@ class Cancels(Cancelling):
         self.assertEqual(list((self.home / "results").iterdir()), [])
         self.assert_nothing_is_left()
 
+    def test_from_inside_every_callback(self):
+        for moment in (JobState.EXPORTING, JobState.RUNNING, JobState.IMPORTING, "a step"):
+            with self.subTest(moment=moment):
+                self.heard.clear()
+                nodes = []
+
+                def importer(results, job, moment=moment, nodes=nodes):
+                    try:
+                        nodes.append("one")
+                        if moment == "a step":
+                            job.cancel()
+                            job.turn()  # as from an event loop that a step turns itself
+                        yield "one"
+                        nodes.append("two")
+                        yield "two"
+                    except BaseException:
+                        nodes.clear()
+                        raise
+
+                job = self.job(importer=importer)
+                job.on_state = lambda state, moment=moment, job=job: job.cancel() if state is moment else None
+                job.start()
+                self.assertTrue(job.wait(PATIENCE_S))
+                self.assertEqual((job.state, nodes), (JobState.CANCELLED, []))
+                self.assertEqual(self.told("cancelled"), [()])
+                self.assert_nothing_is_left()
+
     def test_a_folder_of_ones_own_stays_and_can_be_gone_on_with(self):
         out = self.home / "mine"
         job = self.job(output_folder=out)
