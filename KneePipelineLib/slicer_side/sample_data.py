@@ -151,4 +151,3 @@ def _into_study(node: Any) -> None:
             tree.SetItemUID(known, "DICOM", database.fileValue(path, id_tag))
         parent = known
     tree.SetItemParent(tree.GetItemByDataNode(node), parent)
-
