@@ -283,4 +283,3 @@ def _practises() -> bool:
 
 def _in_scene(node: Any) -> bool:
     return node is not None and node.GetScene() is not None
-
