@@ -27,4 +27,3 @@ def start_command(arguments: list[str], on_event: Callable[[dict[str, Any]], Non
     process.start([str(private or slicers_python()), "-m", "KneePipelineLib", *arguments],
                   child_environment(private if found.state == OWN else None), PACKAGE_FOLDER)
     return process
-
