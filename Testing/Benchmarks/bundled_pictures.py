@@ -40,7 +40,7 @@ def montage(image: Volume, labels: Volume, path: Path, title: str, truth: Volume
             place.set_title(f"{name}, {plane}", color="white", fontsize=7)
             place.axis("off")
     figure.suptitle(title, color="white", fontsize=10)
-    figure.tight_layout(pad=0.3)
+    figure.tight_layout(pad=0.3, rect=(0, 0, 1, 0.96))
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_figure(path, dpi=110, facecolor="black")
 

@@ -29,6 +29,9 @@ TRAINER = "nnUNetTrainer__nnUNetPlans__"
 CONFIGURATIONS = {"lowres": "3d_lowres", "fullres": "3d_cascade_fullres"}
 """Stage of the trainer -> nnU-Net's name for it."""
 
+MIRROR_AXES = (0,)
+"""The trainer shows every knee as right and as left: the first array axis runs from side to side."""
+
 MODEL_FOLDER = Path(__file__).with_name("model")
 MOST_BYTES = 16_000_000
 NATIVE_NAMES = ("background", "patellar_cartilage", "femoral_cartilage", "medial_tibial_cartilage",
@@ -81,7 +84,7 @@ def checkpoint_of(average: dict[str, torch.Tensor], configuration: str, plans: d
     halves = {name: tensor.detach().half() for name, tensor in average.items()}
     weights = {name: halves[_trainers_name(name)] for name in _network_names(configuration, plans, dataset)}
     return {"network_weights": weights, "trainer_name": "nnUNetTrainer", "init_args": {"configuration": configuration},
-            "inference_allowed_mirroring_axes": None}
+            "inference_allowed_mirroring_axes": MIRROR_AXES}
 
 
 def _network_names(configuration: str, plans: dict, dataset: dict) -> list[str]:
