@@ -19,7 +19,7 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUT = REPOSITORY / "KneePipeline" / "Resources" / "Screenshots"
 LARGEST_BYTES = 300_000
-THREE_D_PX, LEGEND_PX, SLICE_PX, GAP_PX = (480, 600), (230, 600), (400, 400), 6
+THREE_D_PX, LEGEND_PX, SLICE_PX, GAP_PX = (470, 600), (280, 600), (400, 400), 6
 FINER = 2
 """3D views are drawn this much larger and averaged, which smooths edges."""
 PAPER, INK = (1.0, 1.0, 1.0), (0.12, 0.14, 0.20)
@@ -72,18 +72,21 @@ def make_pictures(run: Path) -> dict[str, np.ndarray]:
     image = sample_data.make_image()
     results = import_all(run / "results.json", reference=image)
     style(results)
+    display = image.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0, 1.6 * float(np.percentile(slicer.util.arrayFromVolume(image), 98)))
     legend = results.by_role["legend"][0]
     legend.SetVisibility(False)
     views = [three_d(results, direction) for direction in CAMERAS]
     legend.SetVisibility(True)
-    pictures = {"thickness": np.concatenate([*views, three_d(results, CAMERAS[0], only_legend=True)], axis=1)}
+    pictures = {"thickness_3d": np.concatenate([*views, three_d(results, CAMERAS[0], only_legend=True)], axis=1)}
     place = cartilage_middle(results)
     display = results.segmentation.GetDisplayNode()
-    pictures["slices"] = beside([slice_picture(image, orientation, place) for orientation in _VIEWS])
+    pictures["segments"] = beside([slice_picture(image, orientation, place) for orientation in _VIEWS])
     display.SetVisibility(False)
     only_cartilage(results)
     t2 = [slice_picture(image, orientation, place, results.t2) for orientation in ("Sagittal", "Coronal")]
-    pictures["t2"] = beside(t2)
+    pictures["t2_map"] = beside(t2)
     slicer.mrmlScene.Clear(0)
     return pictures
 
@@ -114,7 +117,7 @@ def style(results: Any) -> None:
             text.SetShadow(False)
             text.SetBold(False)
             text.SetFontFamilyToArial()
-        node.SetSize(0.3, 0.28)  # the letters grow with the legend
+        node.SetSize(0.26, 0.28)  # the letters grow with the legend
         node.SetPosition(0.95, 0.5)
 
 
