@@ -42,6 +42,8 @@ def start(*, testing: bool = True, main_window: bool = False, home: str | None =
     _keep_none()
     startup_environment = dict(os.environ)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    if hasattr(os, "nice"):  # the logic's processing thread would put the whole process at the lowest priority
+        os.environ.setdefault("SLICER_BACKGROUND_THREAD_PRIORITY", str(os.nice(0)))
     if sys.platform == "linux" and "DISPLAY" not in os.environ:
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
     home = home or _temporary_home()

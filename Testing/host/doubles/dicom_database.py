@@ -96,8 +96,9 @@ class DicomDatabase:
         if (group, element) not in header:
             return ""
         value = header[group, element].value
-        several = not isinstance(value, str) and hasattr(value, "__iter__")
-        return "\\".join(str(v) for v in value) if several else str(value)
+        from pydicom.multival import MultiValue
+
+        return "\\".join(str(v) for v in value) if isinstance(value, MultiValue) else str(value)
 
     def descriptionForSeries(self, series: str) -> str:
         files = self._series.get(series, [])
