@@ -13,27 +13,37 @@ import numpy as np
 
 from ..errors import SegmentationError
 
+Code = tuple[str, str, str]
+"""Coding scheme designator, value and meaning, as in DICOM PS3.16."""
+
 
 @dataclass(frozen=True)
 class Structure:
     """One labelled structure: canonical value, short name (as in file columns), title, sRGB colour and code.
 
-    ``code`` is (coding scheme designator, value, meaning) of DICOM PS3.16, SNOMED CT throughout; ``modifier`` is the
-    laterality-like qualifier (medial, lateral) in the same form, or None.
+    ``code`` says of which type it is, SNOMED CT throughout; ``modifier`` is the qualifier (medial, lateral, anterior)
+    or None. A cartilage's code is that of the tissue; `codes_of` adds the bone that it covers.
     """
 
     value: int
     name: str
     title: str
     color: tuple[int, int, int]
-    code: tuple[str, str, str]
-    modifier: tuple[str, str, str] | None = None
+    code: Code
+    modifier: Code | None = None
 
 
 _MEDIAL = ("SCT", "255561001", "Medial")
 _LATERAL = ("SCT", "49370004", "Lateral")
-_CARTILAGE = ("SCT", "61496007", "Articular cartilage")
-_MENISCUS = ("SCT", "38033009", "Meniscus of knee")
+_ANTERIOR = ("SCT", "255549009", "Anterior")
+_CARTILAGE = ("SCT", "309312004", "Cartilage")
+_MENISCUS = ("SCT", "74135004", "Meniscus")
+_FINER = {"61496007": _CARTILAGE, "38033009": _MENISCUS}
+"""Articular cartilage and meniscus of knee, which name a tissue and its joint at once: understood, not written."""
+_ANATOMICAL_STRUCTURE = ("SCT", "123037004", "Anatomical Structure")
+_TISSUE = ("SCT", "85756007", "Tissue")
+_KNEE = ("SCT", "72696002", "Knee")
+_SIDES = {"right": ("SCT", "24028007", "Right"), "left": ("SCT", "7771000", "Left")}
 
 BACKGROUND, FEMUR, TIBIA, PATELLA = 0, 1, 2, 3
 FEMORAL_CARTILAGE, MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE, PATELLAR_CARTILAGE = 4, 5, 6, 7
@@ -58,7 +68,8 @@ STRUCTURES = (
 )
 
 SUBREGIONS = (
-    Structure(ANTERIOR_FEMORAL, "ant_fem_cart", "Anterior femoral cartilage", (70, 130, 180), _CARTILAGE),
+    Structure(ANTERIOR_FEMORAL, "ant_fem_cart", "Anterior femoral cartilage", (70, 130, 180), _CARTILAGE,
+              _ANTERIOR),
     Structure(MEDIAL_WEIGHT_BEARING, "med_wb_fem_cart", "Medial weight-bearing femoral cartilage", (46, 160, 130),
               _CARTILAGE, _MEDIAL),
     Structure(LATERAL_WEIGHT_BEARING, "lat_wb_fem_cart", "Lateral weight-bearing femoral cartilage", (170, 200, 80),
@@ -89,6 +100,61 @@ REGIONS = (
 
 NATIVE_TO_CANONICAL = {1: 7, 2: 4, 3: 5, 4: 6, 5: 8, 6: 9, 7: 1, 8: 2, 9: 3}
 """The published networks' order: patellar, femoral, medial, lateral tibial c., menisci, femur, tibia, patella."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """What a structure is and where: category, type and type modifier, region and region modifier; None: not said.
+
+    From PS3.16 CID 7150 and 7166 (categories, tissues), 4031 (regions) and 244 (laterality), as the lists that Slicer
+    ships have them, so that a segment means the same there, in a DICOM segmentation and here. A cartilage is the
+    tissue in the region of its bone; together the five name exactly one of `STRUCTURES`.
+    """
+
+    category: Code
+    type: Code
+    modifier: Code | None
+    region: Code | None = None
+    region_modifier: Code | None = None
+
+
+def codes_of(structure: Structure, side: str = "unknown") -> Codes:
+    """The codes of a structure of a ``right``, ``left`` or ``unknown`` knee."""
+    laterality = _SIDES.get(side)
+    if structure.code == _CARTILAGE:
+        return Codes(_TISSUE, _CARTILAGE, structure.modifier, BY_VALUE[_bone_below(structure.value)].code, laterality)
+    if structure.code == _MENISCUS:
+        return Codes(_TISSUE, _MENISCUS, structure.modifier, _KNEE, laterality)
+    return Codes(_ANATOMICAL_STRUCTURE, structure.code, laterality)
+
+
+def value_of_codes(kind: Code | None, modifier: Code | None = None, region: Code | None = None) -> int | None:
+    """The canonical value that type, type modifier and region name, whatever the words; None if none or several.
+
+    A bone's modifier is its side and may be any. The region may be left out only beside a code that names the joint.
+    """
+    fitting = [s.value for s in STRUCTURES if _fits(s, _key(kind), _key(modifier), _key(region))]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _fits(structure: Structure, kind: tuple | None, modifier: tuple | None, region: tuple | None) -> bool:
+    own = codes_of(structure)
+    if own.category == _ANATOMICAL_STRUCTURE:
+        return kind == _key(own.type)
+    if modifier != _key(own.modifier) or kind is None:
+        return False
+    if kind == _key(own.type):
+        return region == _key(own.region)
+    return kind[0] == "SCT" and _FINER.get(kind[1]) == own.type and region in (None, _key(own.region))
+
+
+def _key(code: Code | None) -> tuple[str, str] | None:
+    return (code[0], code[1]) if code and code[1] else None
+
+
+def _bone_below(value: int) -> int:
+    """The bone that a cartilage, or a part of the femoral one, covers."""
+    return next((bone for bone, cartilages in BONE_CARTILAGES.items() if value in cartilages), FEMUR)
 
 
 def remap_labels(array: np.ndarray, mapping: dict[int, int]) -> np.ndarray:

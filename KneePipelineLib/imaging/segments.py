@@ -23,7 +23,7 @@ def segments_of(header: dict[str, str]) -> list[dict]:
     -------
     list of dict
         ``name`` (str), ``value`` (int, as stored in its layer), ``layer`` (int), ``terminology``: None or a dict with
-        ``category``, ``type``, ``modifier``, each None or (scheme, code, meaning).
+        ``category``, ``type``, ``modifier``, ``region`` and ``region_modifier``, each None or (scheme, code, meaning).
     """
     numbers = sorted(int(m.group(1)) for key in header if (m := _INDEX.match(key)))
     segments = []
@@ -52,9 +52,8 @@ def parse_terminology(tags: str) -> dict | None:
     for tag in tags.split("|"):
         if tag.strip().startswith(_TERMINOLOGY):
             parts = tag.strip()[len(_TERMINOLOGY):].split("~")
-            names = ("category", "type", "modifier")
-            codes = {name: _code(part) for name, part in zip(names, parts[1:4], strict=False)}
-            return {name: codes.get(name) for name in names}
+            places = {"category": 1, "type": 2, "modifier": 3, "region": 5, "region_modifier": 6}
+            return {name: _code(parts[n]) if n < len(parts) else None for name, n in places.items()}
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..imaging.labels import BY_NAME, FEMORAL_CARTILAGE, STRUCTURES, SUBREGIONS
+from ..imaging.labels import BY_NAME, FEMORAL_CARTILAGE, STRUCTURES, SUBREGIONS, value_of_codes
 
 _CARTILAGE_WORDS = ("cart", "kartilage", "knorpel", "chondr")
 _MEDIAL_WORDS = ("med", "medial", "inner")
@@ -73,13 +73,4 @@ def _value(parts: set[str], cartilage: bool, side: str | None) -> int | None:
 
 def structure_of_terminology(terminology: dict | None) -> int | None:
     """The canonical value of a terminology entry whose codes fit exactly one structure, or None."""
-    if not terminology or not terminology.get("type"):
-        return None
-    wanted = tuple(terminology["type"][:2])
-    modifier = tuple(terminology["modifier"][:2]) if terminology.get("modifier") else None
-    fitting = [
-        s.value
-        for s in STRUCTURES
-        if s.code[:2] == wanted and (s.modifier[:2] if s.modifier else None) == modifier
-    ]
-    return fitting[0] if len(fitting) == 1 else None
+    return value_of_codes(*map((terminology or {}).get, ("type", "modifier", "region")))

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import __version__
-from ..imaging.labels import BONE_CARTILAGES, BY_VALUE, Structure
+from ..imaging.labels import BY_VALUE, Code, Codes, Structure, codes_of
 from .wording import BUNDLED_NOTICE
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
     from highdicom.sr.coding import CodedConcept
 
-Code = tuple[str, str, str]
-ANATOMICAL_STRUCTURE: Code = ("SCT", "123037004", "Anatomical Structure")
-TISSUE: Code = ("SCT", "85756007", "Tissue")
-CARTILAGE: Code = ("SCT", "309312004", "Cartilage")
-MENISCUS: Code = ("SCT", "74135004", "Meniscus")
-KNEE: Code = ("SCT", "72696002", "Knee")
-SIDES: Mapping[str, Code] = {"right": ("SCT", "24028007", "Right"), "left": ("SCT", "7771000", "Left")}
 ARTIFICIAL_INTELLIGENCE: Code = ("DCM", "123110", "Artificial Intelligence")
 _LONG_STRING = 64
 
@@ -129,33 +122,6 @@ def _described(number: int, structure: Structure, codes: Codes, drawing: Drawing
     if codes.region and codes.region_modifier:
         item.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = [_coded(codes.region_modifier)]
     return item
-
-
-@dataclass(frozen=True)
-class Codes:
-    """What a structure is and where: category, type and type modifier, region and region modifier; None where not said.
-
-    From PS3.16 CID 7150 and 7166 (categories, tissues), 4031 (regions) and 244 (laterality), as the lists that Slicer
-    ships have them, so that a segment means the same there and here. A cartilage is the tissue in the region of its
-    bone; together the five name exactly one structure.
-    """
-
-    category: Code
-    type: Code
-    modifier: Code | None
-    region: Code | None = None
-    region_modifier: Code | None = None
-
-
-def codes_of(structure: Structure, side: str) -> Codes:
-    """The codes of a structure of a right, left or unknown knee."""
-    laterality = SIDES.get(side)
-    for bone, cartilages in BONE_CARTILAGES.items():
-        if structure.value in cartilages:
-            return Codes(TISSUE, CARTILAGE, structure.modifier, BY_VALUE[bone].code, laterality)
-    if structure.name.endswith("_meniscus"):
-        return Codes(TISSUE, MENISCUS, structure.modifier, KNEE, laterality)
-    return Codes(ANATOMICAL_STRUCTURE, structure.code, laterality)
 
 
 def _coded(code: Code) -> CodedConcept:

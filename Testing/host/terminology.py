@@ -12,9 +12,8 @@ _STRUCTURES = [
     ("Anatomical Structure", "64234005", "Patella", (221, 209, 175)),
     ("Anatomical Structure", "87342007", "Fibula", (221, 209, 175)),
     ("Anatomical Structure", "72696002", "Knee", (177, 122, 101)),
-    ("Tissue", "61496007", "Articular cartilage", (111, 184, 210)),
-    ("Tissue", "61496007", "Cartilage", (111, 184, 210)),
-    ("Anatomical Structure", "63793000", "Meniscus", (144, 238, 144)),
+    ("Tissue", "309312004", "Cartilage", (111, 184, 210)),
+    ("Tissue", "74135004", "Meniscus", (144, 238, 144)),
     ("Tissue", "85756007", "Tissue", (128, 174, 128)),
 ]
 _CATEGORIES = {"Anatomical Structure": "123037004", "Tissue": "85756007"}

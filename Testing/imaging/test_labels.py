@@ -61,3 +61,25 @@ def test_remap_refuses_what_it_does_not_know() -> None:
 
 def test_remap_of_an_empty_map_stays_empty() -> None:
     assert not labels.remap_labels(np.zeros((2, 2, 2), np.uint8), {}).any()
+
+
+@pytest.mark.parametrize("side", ["right", "left", "unknown"])
+def test_codes_lead_back_to_their_structure_and_no_other(side: str) -> None:
+    for structure in labels.STRUCTURES:
+        codes = labels.codes_of(structure, side)
+        assert labels.value_of_codes(codes.type, codes.modifier, codes.region) == structure.value
+    parts = {labels.codes_of(structure, side) for structure in labels.SUBREGIONS}
+    assert {codes.region[2] for codes in parts} == {"Femur"}
+    assert {codes.modifier[2] for codes in parts} == {"Anterior", "Medial", "Lateral"}
+
+
+def test_codes_that_fit_several_structures_fit_none() -> None:
+    cartilage, medial = ("SCT", "309312004", "Cartilage"), ("SCT", "255561001", "Medial")
+    articular = ("SCT", "61496007", "Articular cartilage")
+    assert labels.value_of_codes(cartilage) is None
+    assert labels.value_of_codes(cartilage, medial) is None  # of which bone?
+    assert labels.value_of_codes(articular) is None
+    assert labels.value_of_codes(articular, medial) == labels.MEDIAL_TIBIAL_CARTILAGE
+    assert labels.value_of_codes(("SCT", "76752008", "Breast")) is None
+    assert labels.value_of_codes(None) is None
+    assert labels.value_of_codes(("", "", "")) is None

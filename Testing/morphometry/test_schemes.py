@@ -212,6 +212,15 @@ def test_terminology_stands_in_for_names():
     assert scheme_from_segments(segments, {5: 10}) == {5: 1}
 
 
+def test_a_renamed_segment_is_known_by_the_entry_that_the_extension_wrote():
+    from KneePipelineLib.imaging.segments import parse_terminology
+    from KneePipelineLib.slicer_side.terminology import entry
+
+    for side in ("right", "unknown"):
+        for value in range(1, 11):
+            assert structure_of_terminology(parse_terminology(f"TerminologyEntry:{entry(value, side)}|a:b")) == value
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("tibial cartilage", None), ("femur and tibia", None), ("meniscus", None), ("Segment_4", None), ("muscle", None),
     ("medial_tibial_cartilage", 5), ("Lat Tib Cart", 6), ("ant_fem_cart", 4), ("PatellarCartilage", 7),
