@@ -43,7 +43,7 @@ THICKNESS_BOUND_MM, PIECE_BOUND, NEAR_BOUND = 0.35, 0.98, 0.9
 VOLUME_BOUNDS_ML = {"femur": (60, 300), "tibia": (50, 250), "patella": (8, 35), "fem_cart": (5, 25),
                     "med_tib_cart": (0.7, 6), "lat_tib_cart": (0.7, 6), "pat_cart": (0.7, 6)}
 SECONDS_BOUND, GIB_BOUND = 45.0, 4.0
-MAP_FILE, SERIES_FOLDER = "knee_dess_right_labels.nrrd", "mese_dicom"
+MAP_FILE, SERIES_FOLDER = "knee_isotropic_labels_source.nrrd", "mese_dicom"
 CARD_MARKS = ("<!-- figures -->", "<!-- end of figures -->")
 
 
