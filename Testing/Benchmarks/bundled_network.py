@@ -11,8 +11,8 @@ Prints one table, writes figures.json and pictures to look at into ``--out``, an
   of 256 x 256 x 140 voxels; mean Dice at least 0.97 for bones, 0.85 for cartilage, 0.75 for menisci.
 - thickness: the regional mean measured from the labels of the DESS images against the knee's true one: the mean
   absolute error of every region at most 0.35 mm.
-- map: synthetic images of a real label map; mean Dice at least 0.93 for bones and 0.75 for cartilage. Whether the map
-  was kept out of training is a matter of the weights; the model card says it.
+- map: synthetic images of a real label map; mean Dice at least 0.93 for bones and 0.75 for cartilage. The map
+  was kept out of training, as the model card says.
 - real: the real multi-echo series, echoes combined, before any component filter: at least 98 % of each bone in one
   piece, plausible volumes, at least 90 % of each cartilage within 5 mm of its bone. Look at the picture.
 - time: 384 x 384 x 160 voxels in at most 45 s and 4 GiB on two cores.
