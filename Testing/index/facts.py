@@ -10,8 +10,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 MOST_BYTES_WHOLE = 100 * 10**6
 MOST_BYTES_FILE = 1024 * 1024
@@ -70,7 +68,3 @@ def cmake_variable(name: str) -> str:
 def readme() -> str:
     """README.md."""
     return (REPOSITORY / "README.md").read_text(encoding="utf-8")
-
-
-readme_is_written = pytest.mark.skipif("### The entry for the Extensions Index" not in readme(),
-                                       reason="README's sections on Slicer are not in it yet")

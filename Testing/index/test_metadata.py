@@ -51,7 +51,6 @@ def pictures() -> list[str]:
     return [facts.cmake_variable("ICONURL"), *facts.cmake_variable("SCREENSHOTURLS").split(" ")]
 
 
-@facts.readme_is_written
 def test_pictures_are_files_of_this_repository() -> None:
     assert len(pictures()) >= 2
     for url in pictures():
@@ -65,7 +64,6 @@ def test_pictures_are_files_of_this_repository() -> None:
         assert len(content) <= facts.MOST_BYTES_FILE
 
 
-@facts.readme_is_written
 def test_the_entry_obeys_the_schema() -> None:
     jsonschema.validate(entry(), facts.ENTRY_SCHEMA)
     for wrong in ({"category": "Orthopaedics"}, {"tier": 6}, {"owner": "me"}, {"scm_url": "git@github.com:a/b"}):
@@ -73,12 +71,10 @@ def test_the_entry_obeys_the_schema() -> None:
             jsonschema.validate({**entry(), **wrong}, facts.ENTRY_SCHEMA)
 
 
-@facts.readme_is_written
 def test_the_entry_is_formatted_as_the_index_wants_it() -> None:
     assert entry_text() == json.dumps(entry(), indent=2) + "\n"
 
 
-@facts.readme_is_written
 def test_entry_and_cmake_agree() -> None:
     assert (entry()["build_dependencies"] == []) == (facts.cmake_variable("DEPENDS") == "NA")
     assert entry()["category"] == facts.cmake_variable("CATEGORY")

@@ -11,8 +11,6 @@ from KneePipelineLib import __version__
 from KneePipelineLib.environment.lockfile import read_lock
 from Testing.index import facts
 
-pytestmark = facts.readme_is_written
-
 CATALOGUE_HOSTS = {"huggingface.co"}
 NO_CONTACT = {
     "json-schema.org": "names a schema's dialect",
