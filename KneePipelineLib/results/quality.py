@@ -15,7 +15,7 @@ from ..imaging.labels import BY_NAME, BY_VALUE, CARTILAGES, REGIONS
 from ..imaging.volume import Volume
 from .counts import histogram
 from .pieces import astray_percent
-from .rules import RULES, SAID_BY_A_RULE
+from .rules import EVERYTHING, RULES, SAID_BY_A_RULE
 from .tables import number
 from .wording import SIDE_SOURCES, title_of
 
@@ -61,8 +61,12 @@ def check_knee(facts: KneeFacts) -> list[dict]:
 
 
 def worst(flags: list[str]) -> str:
-    """The worst of several flags (``missing`` counts as ``poor``); ``ok`` when there are none."""
-    ranks = [_ORDER.index("poor" if flag == "missing" else flag) for flag in flags]
+    """The worst of several flags; ``ok`` when there are none.
+
+    ``missing`` counts as ``check``: what is not there makes no other number wrong, as where a scan leaves the patella
+    out. A cartilage that should be there has a serious warning of its own.
+    """
+    ranks = [_ORDER.index("check" if flag == "missing" else flag) for flag in flags]
     return _ORDER[max(ranks, default=0)]
 
 
@@ -76,13 +80,14 @@ def overall(checks: list[dict], warnings: list[dict], errors: bool) -> str:
 def flag_of(subject: str, checks: list[dict], *about: str) -> str:
     """A structure's or region's flag: the worst of the rules about these kinds of numbers of it.
 
-    What throws doubt on the whole femoral cartilage throws doubt on each of its subregions.
+    What throws doubt on the whole femoral cartilage throws doubt on each of its subregions, and what has no subject,
+    like a segmentation of low confidence, on everything.
     """
     flags = []
     for check in checks:
-        rule = RULES[check["code"]]
-        part = check.get("subject") == "fem_cart" and subject.endswith("_fem_cart") and rule.about == "everything"
-        if (check.get("subject") == subject or part) and rule.about in ("everything", *about):
+        rule, of = RULES[check["code"]], check.get("subject")
+        part = of == "fem_cart" and subject.endswith("_fem_cart") and rule.about == EVERYTHING
+        if (of in (None, subject) or part) and rule.about in (EVERYTHING, *about):
             flags.append(check["flag"])
     return "missing" if "missing" in flags else worst(flags)
 
@@ -151,7 +156,7 @@ def _confidence(facts: KneeFacts) -> Iterator[dict]:
 def _side(facts: KneeFacts) -> Iterator[dict]:
     for source, other in facts.other_sides.items():
         if other in ("right", "left") and facts.side in ("right", "left") and other != facts.side:
-            yield RULES["SIDE_DISAGREES"].finding(f"The labels show a {facts.side} knee, but "
+            yield RULES["SIDE_DISAGREES"].finding(f"This was measured as a {facts.side} knee, but "
                                                   f"{SIDE_SOURCES.get(source, source)} says {other}.")
 
 

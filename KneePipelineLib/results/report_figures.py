@@ -35,8 +35,9 @@ def slices_section(labels: Volume, image: Volume | None = None, detail: float = 
 def thickness_section(
     record: Mapping, surfaces: Mapping[str, object], axes: np.ndarray | None = None, detail: float = 1.0
 ) -> str:
-    """Every bone that was measured, from its sides, on one colour scale."""
-    if not surfaces:
+    """Every bone that was measured, from its sides, on one colour scale; empty where thickness was measured on none,
+    because every bone would look bare."""
+    if not any(np.isfinite(surface.thickness_mm).any() for surface in surfaces.values()):
         return ""
     from .figures.colours import thickness_range_mm
     from .figures.surfaces import SIZE, VIEWS, extent_mm, fitting_scale, render_bone

@@ -8,6 +8,7 @@ from ..morphometry import MorphometryOptions
 from .markup import paragraph, text
 from .references import References
 from .report_t2 import t2_method
+from .report_tables import has_thickness
 from .wording import MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE
 
 _CITED_SOFTWARE = ("Python", "numpy", "SimpleITK", "vtk", "point-cloud-utils", "torch", "nnunetv2")
@@ -18,7 +19,7 @@ def methods(record: Mapping) -> str:
     """What was done, for a paper, and the works to cite."""
     cited = References()
     parts = [_software(record), _images(record), _labels(record, cited)]
-    if record["regions"] or record["menisci"]:
+    if has_thickness(record) or record["menisci"]:
         parts.append(_morphometry(record, cited))
     if record.get("t2"):
         parts.append(t2_method(record["t2"], cited))
@@ -32,7 +33,8 @@ def methods(record: Mapping) -> str:
 
 def definitions(record: Mapping) -> str:
     """One sentence for every measure in the tables."""
-    entries = [(_term(m.name, m.heading), m.definition) for m in MEASURE_TABLE.values()] if record["regions"] else []
+    measures = MEASURE_TABLE.values() if has_thickness(record) else ()
+    entries = [(_term(m.name, m.heading), m.definition) for m in measures]
     if any(m in entry["measures"] for entry in record["regions"].values() for m in T2_TABLE):
         entries.append(("T2", "Mean, standard deviation and median over a region's voxels whose T2 counts; deep and "
                         "superficial: nearer to the bone and nearer to the articular surface."))

@@ -22,11 +22,17 @@ _IN_PERCENT = ("VC_mm3", "tAB_mm2")
 """Compared in percent of the truth; thickness in mm; denuded area, often zero, in mm²."""
 
 
+def has_thickness(record: Mapping) -> bool:
+    """Whether cartilage was measured; a region may be there for its T2 alone."""
+    return any(entry["measures"].get(name) is not None for entry in record["regions"].values()
+               for name in MEASURE_TABLE)
+
+
 def region_chart(record: Mapping) -> str:
     """Mean thickness by region as bars."""
     from .figures.svg import Bar, bar_chart_svg
 
-    if not record["regions"]:
+    if not has_thickness(record):
         return ""
     bars = [
         Bar(e["title"], tuple(e["color"]), e["measures"].get("mm_mean"), e["measures"].get("mm_std"),
@@ -41,8 +47,8 @@ def region_chart(record: Mapping) -> str:
 
 def region_table(record: Mapping) -> str:
     """Every region with every measure."""
-    if not record["regions"]:
-        return paragraph("No region was measured.")
+    if not has_thickness(record):
+        return paragraph("No cartilage was measured by region.")
     columns = [Column("Region"), *(Column(heading, group) for _, group, heading in _COLUMNS), Column("Flag", " ")]
     rows, emphasised = [], []
     for index, (name, entry) in enumerate(record["regions"].items()):
@@ -57,7 +63,7 @@ def region_table(record: Mapping) -> str:
 def meniscus_table(record: Mapping) -> str:
     """Volume, extrusion and coverage of each meniscus."""
     if not record["menisci"]:
-        return paragraph("No meniscus was measured.") if record["regions"] else ""
+        return paragraph("No meniscus was measured.") if has_thickness(record) else ""
     columns = [Column("Meniscus"), *(Column(f"{m.heading} {UNIT_SIGNS[m.unit]}") for m in MENISCUS_TABLE.values()),
                Column("Flag")]
     rows = [

@@ -11,7 +11,7 @@ from .wording import FOLLOWS_FROM_OTHERS, PARTS, SIDE_SOURCES
 
 _SOURCES = {"network": "segmented by the network", "given": "labels that were supplied",
             "truth": "the digital knee's own labels", "none": "no labels"}
-_SIDE_FROM = {"option": "as asked for", "labels": "from the tibial cartilages", "header": "from the image's header",
+_SIDE_FROM = {"option": "as asked for", "labels": "from the label map", "header": "from the image's header",
               "truth": "known", "none": "not determined"}
 _GLANCE = ("fem_cart", "med_tib_cart", "lat_tib_cart", "pat_cart")
 _OVERALL = {

@@ -12,7 +12,7 @@ from KneePipelineLib.imaging.labels import BY_NAME
 from KneePipelineLib.imaging.volume import Volume
 from KneePipelineLib.results import RULES, build_results, results_schema, run_facts, validate_results
 from KneePipelineLib.results.pieces import astray_percent
-from KneePipelineLib.results.quality import KneeFacts, already_said, check_knee, flag_of
+from KneePipelineLib.results.quality import KneeFacts, already_said, check_knee, flag_of, overall
 from KneePipelineLib.results.rules import ACTIONS, SAID_BY_A_RULE
 from KneePipelineLib.results.tidy import tidy_rows
 from KneePipelineLib.side_words import named_sides, side_of_name
@@ -151,6 +151,23 @@ def test_each_kind_of_number_has_its_own_flag() -> None:
     assert flag_of("pat_cart", border, "t2") == "ok"
 
 
+def test_doubt_about_the_whole_knee_is_doubt_about_every_number(right_knee: SimpleNamespace) -> None:
+    for code in ("LOW_CONFIDENCE", "SIDE_DISAGREES"):
+        checks = check_knee(KneeFacts(**CASES[code][0]))
+        assert {flag_of(name, checks, about) for name in BY_NAME for about in ("thickness", "t2", "shape")} == {"poor"}
+    record = build_results(prefix="knee", run=run_facts({}, []), regions=right_knee.regions, side="right",
+                           other_sides={"header": "left"})
+    assert {row["quality_flag"] for row in tidy_rows(record)} == {"poor"}
+
+
+def test_a_scan_without_patella_is_to_be_looked_at_and_no_more() -> None:
+    checks = check_knee(KneeFacts(**without("pat_cart")))
+    told = [{"code": "PATELLA_MISSING", "severity": "info"}]
+    assert overall(checks, told, errors=False) == "check"
+    assert flag_of("pat_cart", checks, "thickness") == "missing"
+    assert overall(checks, [{"code": "CARTILAGE_MISSING", "severity": "serious"}], errors=False) == "poor"
+
+
 def test_a_warning_that_a_rule_repeats_is_said_once() -> None:
     assert set(SAID_BY_A_RULE) & set(ACTIONS) == set()
     checks = check_knee(KneeFacts(**verdict("low")))
@@ -183,7 +200,7 @@ def test_names_leave_nothing_but_a_side(right_knee: SimpleNamespace) -> None:
     validate_results(record)
     assert record["side"]["agrees_with"] == {"name": False, "labels_name": True}
     assert [c["message"] for c in record["quality"]["checks"] if c["code"] == "SIDE_DISAGREES"] == [
-        "The labels show a right knee, but the name of the input says left."]
+        "This was measured as a right knee, but the name of the input says left."]
     assert "Doe" not in str(record)
     assert named_sides({"input": "a_left.nrrd", "segmentation": "a_left.nrrd"}) == {"name": "left"}
 

@@ -277,7 +277,7 @@ def test_quality_comes_first_and_says_what_to_do(right_knee):
     regions["pat_cart"]["mm_mean"] = 7.0
     page = Page(report_html(record_of(right_knee, regions=regions, other_sides={
         "name": "left", "header": "right"})))
-    assert "side from the tibial cartilages, as the DICOM header says" in page.text
+    assert "side from the label map, as the DICOM header says" in page.text
     assert page.text.index("Quality") < page.text.index("mm mean") < page.text.index("Cartilage by region")
     for words in ("outside 0.8 to 5 mm. Look at this structure", "name of the input says left. Find out which knee"):
         assert words in page.text

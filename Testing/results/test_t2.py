@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from KneePipelineLib.imaging import Volume, read_image
 from KneePipelineLib.results import build_results, run_facts, validate_results, write_t2_files
 from KneePipelineLib.results.figures.colours import thickness_map
 from KneePipelineLib.results.figures.t2 import LOWER_MS, UPPER_MS, t2_pictures
+from KneePipelineLib.results.report import report_html
 from KneePipelineLib.results.tidy import tidy_rows
 
 
@@ -45,6 +47,17 @@ def test_t2_without_thickness_is_a_record_of_its_own() -> None:
     mean = rows["fem_cart", "t2_ms_mean"]
     assert (mean["value"], mean["n"], mean["method"], mean["depth"]) == (40.5, 790, "mese-nonlinear", "all")
     assert rows["pat_cart", "t2_ms_mean"]["quality_flag"] == "missing"
+
+
+def test_a_report_of_t2_alone_claims_no_thickness(right_knee: SimpleNamespace) -> None:
+    nowhere = {bone: replace(s, thickness_mm=np.full_like(s.thickness_mm, np.nan))
+               for bone, s in right_knee.surfaces.items()}
+    both = report_html(record_of(T2, right_knee), surfaces=right_knee.surfaces, detail=0.2)
+    alone = report_html(record_of(T2), surfaces=nowhere, detail=0.2)
+    for words in ("mean cartilage thickness in mm", "Bone surfaces are", "Eckstein", "dAB", "thickness on the femur"):
+        assert (words in both, words in alone) == (True, False), words
+    assert "No cartilage was measured by region." in alone
+    assert "40.5" in alone
 
 
 def test_many_excluded_voxels_are_flagged(right_knee: SimpleNamespace) -> None:
