@@ -8,7 +8,7 @@ from . import tissues
 from .deform import smooth_noise, uniform
 
 
-def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generator, film: int = 0) -> torch.Tensor:
     """Give unlabelled background soft tissue: patches of muscle, fat, fluid, tendon and vessel, skin, and air outside.
 
     Parameters
@@ -17,6 +17,8 @@ def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generat
         uint8, shape (z, y, x); 0 is the background to fill, 255 lies outside the map and becomes background too.
     depth_mm : torch.Tensor
         Distance in mm to the nearest labelled voxel, same shape.
+    film : int
+        Thickness in voxels of the joint fluid that lies, with gaps, on the cartilage; 0 for none.
     """
     shape, device = tuple(labels.shape), labels.device
     dressed = labels.clone()
@@ -31,6 +33,9 @@ def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generat
     soft[(thin.abs() < 0.25) & (other.abs() < 0.25)] = tissues.VESSEL  # two level sets: tubes
     near = depth_mm < uniform(generator, 1.0, 4.0)
     soft[near & (other > uniform(generator, 0.3, 1.5))] = tissues.FLUID
+    if film:
+        wet = _grown((labels >= tissues.CARTILAGES[0]) & (labels <= tissues.CARTILAGES[-1]), film)
+        soft[wet & (field > uniform(generator, -2.5, 0.3))] = tissues.FLUID
     thickness_mm = uniform(generator, 18, 50) + 4 * smooth_noise(shape, 24, generator, device)
     soft[depth_mm > thickness_mm - uniform(generator, 1, 3)] = tissues.SKIN
     soft[depth_mm > thickness_mm] = tissues.AIR
@@ -49,13 +54,20 @@ def add_cortex(tissue: torch.Tensor, generator: torch.Generator) -> torch.Tensor
         rim.narrow(axis, 0, n - 1).logical_or_(differs)
         rim.narrow(axis, 1, n - 1).logical_or_(differs)
     if uniform(generator, 0, 1) < 0.3:
-        thin = rim & bone
-        for axis in range(3):
-            n = tissue.shape[axis]
-            rim.narrow(axis, 0, n - 1).logical_or_(thin.narrow(axis, 1, n - 1))
-            rim.narrow(axis, 1, n - 1).logical_or_(thin.narrow(axis, 0, n - 1))
+        rim = _grown(rim & bone, 1)
     patchy = smooth_noise(tuple(tissue.shape), 10, generator, tissue.device) > uniform(generator, -2.5, -0.5)
     return torch.where(rim & bone & patchy, torch.full_like(tissue, tissues.CORTEX), tissue)
+
+
+def _grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
+    """The mask and its face neighbours, ``voxels`` times."""
+    for _ in range(voxels):
+        grown = mask.clone()
+        for axis, n in enumerate(mask.shape):
+            grown.narrow(axis, 0, n - 1).logical_or_(mask.narrow(axis, 1, n - 1))
+            grown.narrow(axis, 1, n - 1).logical_or_(mask.narrow(axis, 0, n - 1))
+        mask = grown
+    return mask
 
 
 def _is_bone(tissue: torch.Tensor) -> torch.Tensor:

@@ -63,9 +63,10 @@ class PairSource:
         points = sampling_points(tuple(labels_map.shape), anatomy.spacing_mm, o.patch, o.spacing_mm, limits, g)
         inside, (tissue, depth) = sample_nearest(points, labels_map, depth_map)
         labels = self.to_native[tissue.long()]
-        if not anatomy.dressed or uniform(g, 0, 1) < 0.5:
+        if not anatomy.dressed or uniform(g, 0, 1) < 0.25:
             tissue = torch.where(tissue <= 10, tissue, torch.zeros_like(tissue))
-            tissue = painting.dress(tissue, depth.float(), g)
+            film = int(uniform(g, 0, 1 + 2.4 / o.spacing_mm)) if o.second_stage else 0
+            tissue = painting.dress(tissue, depth.float(), g, min(film, 2))
         beyond = ~inside  # where the map ends, the picture ends (air) or goes on with what lies at its border
         if uniform(g, 0, 1) < 0.5:
             tissue[beyond] = tissues.AIR

@@ -39,6 +39,9 @@ CONTRASTS: dict[str, dict[str, Range]] = {
 }
 """Kind of scan -> tissue group -> range of brightness."""
 
+FLUID_BRIGHT = ("dess", "t2", "pd_fs")
+"""Kinds of scan in which joint fluid is always brighter than the cartilage it lies on."""
+
 GROUPS: dict[str, tuple[int, ...]] = {
     "bone": BONES, "cartilage": CARTILAGES, "meniscus": MENISCI, "muscle": (MUSCLE,), "fat": (FAT,), "skin": (SKIN,),
     "fluid": (FLUID,), "tendon": (TENDON, LIGAMENT), "vessel": (VESSEL,), "cortex": (CORTEX,),
@@ -55,9 +58,14 @@ def brightness_table(kind: str, generator: torch.Generator) -> torch.Tensor:
         bones alike and the cartilages alike, because no scan tells them apart.
     """
     table = torch.zeros(TABLE_SIZE, device=generator.device)
-    for group, values in GROUPS.items():
+    levels = {}
+    for group in GROUPS:
         low, high = CONTRASTS[kind][group] if kind != "random" else (0.0, 1.0)
-        level = uniform(generator, low, high)
+        levels[group] = uniform(generator, low, high)
+    if kind in FLUID_BRIGHT:
+        levels["fluid"] = max(levels["fluid"], levels["cartilage"] * uniform(generator, 1.15, 2.0))
+    for group, values in GROUPS.items():
+        level = levels[group]
         for value in values:
             table[value] = max(0.0, level + uniform(generator, -0.04, 0.04))
     table[AIR] = uniform(generator, 0.0, 0.03)
