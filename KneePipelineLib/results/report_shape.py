@@ -48,8 +48,9 @@ def _table(record: Mapping) -> str:
                 number(fit["latent_norm"], 2) if first else "",
                 (number(fit["bscore"], 2) if fit["bscore"] is not None else MISSING) if first else "",
                 flag(flag_of(structure, record["quality"]["checks"], "shape"))])
-    return table("Each fit: distances of the reconstructed surface from the original; the latent is in the files "
-                 "NSM_recon_params.json and NSM_bone_only_recon_params.json.", columns, rows)
+    files = " and ".join(fit["record"] for fit in record["shape"].values())
+    return table("Each fit: distances of the reconstructed surface from the original; the latent is in "
+                 f"{files}.", columns, rows)
 
 
 def _errors(record: Mapping, pictures: Sequence[ShapePicture], axes: np.ndarray | None) -> str:

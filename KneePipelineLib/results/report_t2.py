@@ -26,7 +26,8 @@ def t2_method(about: Mapping, cited: Callable[[str], str] | None = None) -> str:
     words = T2_METHODS.get((about["sequence"], about["t2_method"]))
     if words is None:
         return f"T2 method: {about['t2_method']}."
-    words = words.replace("{qdess}", cited("qdess") if cited else "")
+    if "{qdess}" in words:  # a work is numbered when it is cited
+        words = words.replace("{qdess}", cited("qdess") if cited else "")
     extra = []
     if about.get("repetition_time_ms"):
         extra.append(f"TR {about['repetition_time_ms']:g} ms, TE {about['echo_times_ms'][0]:g} ms, flip angle "

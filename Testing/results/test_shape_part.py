@@ -16,6 +16,7 @@ from KneePipelineLib.results.tidy import TIDY_COLUMNS, tidy_rows
 
 from .conftest import sphere
 from .test_report import Page
+from .test_t2 import T2
 
 FIT = {
     "latent": [0.3, 0.4], "icp_transform": [[1.0]], "center": [0.0], "scale": 1.0, "assd_bone_mm": 0.21,
@@ -78,6 +79,9 @@ def test_the_report_shows_score_errors_and_pictures() -> None:
     assert sum("Distance of the reconstructed femur" in label for label in labels) == len(FEMUR_VIEWS)
     assert sum("outlines" in label for label in labels) == len(CUTS)
     assert any("BScore on a scale" in label and "2.5" in label for label in labels)
+    assert "the latent is in NSM_recon_params.json and NSM_bone_only_recon_params.json." in page.text
+    alone = Page(report_html(record_of(fits={"bone_only": BONE}, scores=None)))
+    assert "the latent is in NSM_bone_only_recon_params.json." in alone.text
     assert "Shape of the femur" not in Page(report_html(record_of(fits=None))).text.split("rules that were applied")[1]
     unscored = Page(report_html(record_of(scores=None)))
     assert "fitted but not scored" in unscored.text
@@ -150,14 +154,16 @@ def test_both_outlines_and_a_score_off_the_scale_are_drawn_inside() -> None:
 ])
 def test_methods_name_the_network_and_cite_it(model: dict, words: str, right_knee: SimpleNamespace) -> None:
     run = run_facts({"t2_fit": "linear", "seed": 7}, [], segmentation="network", model=model, corrected=True, seed=7)
-    page = Page(report_html(record_of(run=run, regions=right_knee.regions, menisci=right_knee.menisci)))
+    source = report_html(record_of(run=run, regions=right_knee.regions, menisci=right_knee.menisci, t2=T2))
+    page = Page(source)
     text = page.text[page.text.index("Methods"):]
     assert words in text
     assert "corrected by hand" in text
     assert "t2_fit linear" in text
     assert "seed 7" in text
     cited = {int(n) for group in re.findall(r"\[([\d, ]+)\]", text) for n in group.split(",")}
-    assert cited == set(range(1, len(cited) + 1))
+    listed = source.split('<ol class="references">')[1].split("</ol>")[0].count("<li>")
+    assert cited == set(range(1, listed + 1))  # every work that is listed is cited, and the other way round
     works = text[text.index("References"):]
     assert "Eckstein F" in works
     assert "Taha AA" in works

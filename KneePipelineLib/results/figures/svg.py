@@ -108,7 +108,7 @@ def bar_chart_svg(bars: Sequence[Bar], description: str, scale: Scale | None = N
     """Horizontal bars: mean, one standard deviation to either side as a line, the median as a dot."""
     scale = scale or Scale()
     row, step = 28, scale.step
-    values = [(b.mean or 0) + (b.spread or 0) for b in bars]
+    values = [max((b.mean or 0) + (b.spread or 0), b.deep or 0, b.superficial or 0) for b in bars]
     upper = step * max(1.0, float(np.ceil(max(values, default=step) / step)))
     height = row * len(bars) + 42
     factor = scale.span / upper
