@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import time
@@ -13,12 +12,13 @@ from typing import Any
 
 from ..errors import EXIT_CANCELLED, EXIT_DONE, KneePipelineError
 from . import job_surroundings as surroundings
-from .failures import RunError, known, silent_end
+from .failures import known
 from .inputs import ExportedInputs, export_inputs
-from .job_states import JobState, NoTicker, QtTicker, Ticker
+from .job_states import JobCallbacks, JobState, NoTicker, QtTicker, Ticker
 from .job_surroundings import stop_all
 from .process import JobProcess, PlainProcess, QtProcess, child_environment
 from .request import JobRequest
+from .run_told import RunTold, errors_in
 
 STEP_BUDGET_S = 0.01
 """Steps of the export follow each other within one event-loop turn until this much time has passed."""
@@ -26,8 +26,8 @@ BUSY_MS, IDLE_MS = 1, 50
 """How often a job takes its turn while it works itself, and while its child does."""
 
 
-class KneeJob:
-    """One analysis. Set the callbacks, then `start`; all of them come on the main thread.
+class KneeJob(JobCallbacks):
+    """One analysis. Set the callbacks, then `start`.
 
     Parameters
     ----------
@@ -41,17 +41,6 @@ class KneeJob:
 
     Attributes
     ----------
-    on_progress : callable (fraction, stage, message, eta_s)
-        `fraction` 0..1 of the run, `eta_s` None where nobody knows.
-    on_state : callable (JobState)
-    on_done : callable (path of results.json)
-    on_failed : callable (code, message, hint)
-    on_cancelled : callable ()
-    on_warning : callable (code, message)
-    on_text : callable (line)
-        What the run says to people, for the log.
-    on_scene_close : callable () -> bool
-        Asked when the scene is closed while the run is going: True lets it finish without showing its results.
     exported : ExportedInputs or None
         What was handed to the run.
     results : Path or None
@@ -65,15 +54,8 @@ class KneeJob:
     def __init__(self, request: JobRequest, process_factory: Callable[[], JobProcess] = QtProcess, *,
                  importer: Callable[[Path, KneeJob], Iterator[Any]] | None = None, python: Path | str | None = None,
                  ) -> None:
+        super().__init__()
         self.request, self.state = request, JobState.IDLE
-        self.on_progress: Callable[[float, str, str, float | None], None] = lambda *_: None
-        self.on_state: Callable[[JobState], None] = lambda state: None
-        self.on_done: Callable[[Path], None] = lambda results: None
-        self.on_failed: Callable[[str, str, str], None] = lambda code, message, hint: None
-        self.on_cancelled: Callable[[], None] = lambda: None
-        self.on_warning: Callable[[str, str], None] = lambda code, message: None
-        self.on_text: Callable[[str], None] = lambda line: None
-        self.on_scene_close: Callable[[], bool] = lambda: False
         self.exported: ExportedInputs | None = None
         self.results: Path | None = None
         self.imported: Any = None
@@ -85,7 +67,7 @@ class KneeJob:
         self._steps: Iterator[Any] | None = None
         self._folder: Path | None = None
         self._own_output = self._cancelling = self._in_turn = False
-        self._told: dict[str, Any] = {}
+        self._told = RunTold()
         self._unwatch: Callable[[], None] = lambda: None
 
     # --- what a person does ------------------------------------------------------------------------------------------
@@ -209,29 +191,23 @@ class KneeJob:
                              str(event.get("message", "")), event.get("eta_s"))
         elif kind == "warning":
             self.on_warning(str(event.get("code", "")), str(event.get("message", "")))
-        elif kind in ("error", "result"):
-            self._told[kind] = event
         elif kind == "text":
             self.on_text(str(event.get("message", "")))
+        else:
+            self._told.remember(event)
 
     def _on_finished(self, exit_code: int, crashed: bool) -> None:
         self._ticker.stop()
-        results = self.output / str(self._told.get("result", {}).get("path", "results.json"))
+        results = None if crashed else self._told.results(self.output)
         if self._cancelling or (exit_code == EXIT_CANCELLED and not crashed):
             self._end_cancelled()
-        elif "result" in self._told and not crashed and results.is_file():
+        elif results is not None:
             self.results = results
-            if exit_code != EXIT_DONE:
-                self._tell_what_failed(results)
+            for code, sentence in errors_in(results) if exit_code != EXIT_DONE else ():
+                self.on_warning(code, sentence)
             self._begin_import()
         else:
-            self._fail(self._error_of(exit_code, crashed))
-
-    def _tell_what_failed(self, results: Path) -> None:
-        """A run without a segmentation delivers what it has and says so."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            for error in json.loads(results.read_text(encoding="utf-8"))["errors"]:
-                self.on_warning(error["code"], f"{error['message']} {error.get('hint', '')}".strip())
+            self._fail(self._told.error(exit_code, crashed, list(self._process.last_lines)))
 
     def _begin_import(self) -> None:
         if self._importer is None:
@@ -302,16 +278,11 @@ class KneeJob:
         self.state = state
         self.on_state(state)
 
-    def _error_of(self, exit_code: int, crashed: bool) -> KneePipelineError:
-        """The run's own error, else what can be said of how it ended."""
-        told = self._told.get("error")
-        if told is None:
-            return silent_end(exit_code, crashed, list(self._process.last_lines))
-        return RunError(*(str(told.get(key, "")) for key in ("code", "message", "hint")))
-
     def _on_scene_close(self, caller: Any, event: str) -> None:
         """Before it has been exported, the input goes; afterwards only the place for the results does."""
-        if self.state is JobState.RUNNING and not self._cancelling and self.on_scene_close():
+        goes_on = self.state is JobState.RUNNING and not self._cancelling and self.on_scene_close()
+        # The question may have stood there until the run had ended and its import begun, in the scene that now goes.
+        if goes_on and self.state is JobState.RUNNING:
             self._importer = None
         else:
             self.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -74,29 +75,48 @@ class Listening:
         self._events, self._lines = EventReader(), LineReader()
 
     def _hear(self, data: bytes) -> None:
-        for event in self._events.feed(data):
-            self.on_event(event)
+        self._tell_events(self._events.feed(data))
 
     def _overhear(self, data: bytes) -> None:
-        for line in self._lines.feed(data):
-            self.last_lines.append(line)
-            self.on_text(line)
+        self._tell_lines(self._lines.feed(data))
 
     def _hear_the_rest(self) -> None:
-        for event in self._events.close():
-            self.on_event(event)
-        for line in self._lines.close():
+        self._tell_events(self._events.close())
+        self._tell_lines(self._lines.close())
+
+    def _tell_events(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            _tell(self.on_event, event)
+
+    def _tell_lines(self, lines: list[str]) -> None:
+        for line in lines:
             self.last_lines.append(line)
-            self.on_text(line)
+            _tell(self.on_text, line)
 
 
-def end_family(pid: int) -> None:
-    """End the process `pid` and everything it started, by force."""
+def _tell(listener: Callable[[Any], None], said: Any) -> None:
+    """A listener that fails is noted and does not keep the others, or the end, from being told."""
+    try:
+        listener(said)
+    except Exception as error:
+        logging.getLogger("KneePipeline").error("A listener of a process failed", exc_info=error)
+
+
+def end_family(pid: int, wait: bool = True) -> None:
+    """End the process `pid` and everything it started, by force.
+
+    Parameters
+    ----------
+    wait : bool
+        Return when it is done (Windows: a few tenths of a second).
+    """
     if pid <= 0:
         return
     if os.name == "nt":
-        subprocess.run(taskkill_line(pid), capture_output=True, check=False,
-                       creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
+        killer = subprocess.Popen(taskkill_line(pid), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))
+        if wait:
+            killer.wait()
         return
     from ..pipeline.processes import kill_tree
 

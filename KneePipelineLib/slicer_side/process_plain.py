@@ -105,11 +105,11 @@ class PlainProcess(Listening):
             self.on_finished(FAILED_TO_START, True)
 
     def _finish(self, code: int) -> None:
+        self._finished = True  # before anybody hears the rest: what is over cannot be cancelled any more
         time.sleep(0.02 if self._open else 0.0)  # the readers' last pieces
         while not self._arrived.empty():
             self._deliver(*self._arrived.get_nowait())
         self._hear_the_rest()
-        self._finished = True
         self.on_finished(abs(code), code < 0)
 
     def wait(self, timeout_s: float | None = None) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .process_base import FAILED_TO_START, Listening, end_family, taskkill_line
+from .process_base import FAILED_TO_START, Listening, end_family
 
 _SESSION = Path(__file__).with_name("session.py")
 
@@ -57,8 +57,7 @@ class QtProcess(Listening):
         import qt
 
         if os.name == "nt":
-            program, *arguments = taskkill_line(self.pid)
-            qt.QProcess.startDetached(program, arguments)
+            end_family(self.pid, wait=False)
         elif self._through_launcher:  # which would die of the request and leave its child behind
             end_family(self.pid)
         else:
@@ -70,13 +69,15 @@ class QtProcess(Listening):
 
     def _end_family(self) -> None:
         if self.running:
-            end_family(self.pid)
-            self._process.kill()
+            end_family(self.pid, wait=os.name != "nt")  # taskkill takes its time, and this is the GUI's
+            if os.name != "nt":
+                self._process.kill()
 
     def kill(self) -> None:
         """See :class:`~.process_base.JobProcess`."""
         if self.running:
-            self._end_family()
+            end_family(self.pid)
+            self._process.kill()
             self._process.waitForFinished(1000)
 
     def poll(self) -> None:
@@ -100,7 +101,11 @@ class QtProcess(Listening):
 
         if error == qt.QProcess.FailedToStart:  # the only error after which Qt does not tell of an end
             self.last_lines.append(str(self._process.errorString()))
-            self._end(FAILED_TO_START, True)
+            # On Windows this comes while start() is still at work, before its caller could listen.
+            qt.QTimer.singleShot(0, self._end_unstarted)
+
+    def _end_unstarted(self) -> None:
+        self._end(FAILED_TO_START, True)
 
     def _end(self, exit_code: int, crashed: bool) -> None:
         if self._finished:
@@ -108,8 +113,10 @@ class QtProcess(Listening):
         self._finished = True
         if self._timer is not None:
             self._timer.stop()
+            self._timer.deleteLater()
         self._hear_the_rest()
-        # The QProcess is in the middle of its own signal: it may only go when that has returned.
+        # The QProcess is in the middle of its own signal: it may only go when that has returned. Left alone it would
+        # never go, and its connections would keep the job and its volumes in memory.
         self._process.deleteLater()
         self.on_finished(exit_code, crashed)
 
@@ -132,4 +139,4 @@ def _is_slicers(program: str) -> bool:
 def _bytes_of(data: Any) -> bytes:
     """A QByteArray as bytes; PythonQt and other bindings differ in what its data() is."""
     raw = data.data()
-    return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw)
+    return raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else bytes(raw or b"")

@@ -354,6 +354,28 @@ class Cancels(Cancelling):
                 self.assertEqual(job.results is not None, keep)
         self.assert_nothing_is_left()
 
+    def test_the_scene_closes_while_the_question_about_it_outlasts_the_run(self):
+        """Slicer's question turns the event loop: the import may have begun before a person answers."""
+        nodes = []
+
+        def importer(results, job):
+            try:
+                while True:
+                    nodes.append("one")
+                    yield "one"
+            finally:
+                nodes.clear()
+
+        job = self.job(importer=importer)
+        job.on_scene_close = lambda: wait_until(lambda: bool(nodes), PATIENCE_S)
+        job.start()
+        self.assertTrue(wait_until(lambda: bool(self.told("progress")), PATIENCE_S))
+        slicer.mrmlScene.Clear(0)
+        self.assertTrue(job.wait(PATIENCE_S))
+        self.assertEqual((job.state, nodes), (JobState.CANCELLED, []))
+        self.assertTrue(job.results.is_file())
+        self.assert_nothing_is_left()
+
     def test_leaving_slicer_leaves_nothing(self):
         job = self.job()
         job.start()
@@ -428,6 +450,17 @@ class Failures(JobTest):
 
         self.assertEqual(self.failed(self.job(importer=importer)),
                          ("INVALID_FORMAT", "femur_mesh.vtk is damaged.", "Press Apply again."))
+
+    def test_a_listener_that_fails_does_not_stop_a_run(self):
+        for factory in (PlainProcess, QtProcess):
+            with self.subTest(factory=factory.__name__):
+                job = self.job(factory)
+                job.on_progress = lambda *told: told[99]
+                with self.assertLogs("KneePipeline", "ERROR"):
+                    job.start()
+                    self.assertTrue(job.wait(PATIENCE_S))
+                self.assertEqual(job.state, JobState.DONE)
+        self.assert_nothing_is_left()
 
     def test_nothing_surprising_becomes_a_traceback(self):
         def importer(results, job):
