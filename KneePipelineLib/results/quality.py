@@ -77,17 +77,19 @@ def overall(checks: list[dict], warnings: list[dict], errors: bool) -> str:
     return worst([*flags, "poor"] if errors else flags)
 
 
-def flag_of(subject: str, checks: list[dict], *about: str) -> str:
+def flag_of(subject: str, checks: list[dict], *about: str, fit: str | None = None) -> str:
     """A structure's or region's flag: the worst of the rules about these kinds of numbers of it.
 
     What throws doubt on the whole femoral cartilage throws doubt on each of its subregions, and what has no subject,
-    like a segmentation of low confidence, on everything.
+    like a segmentation of low confidence, on everything. With ``fit``, what was found about another fit of the shape
+    does not count.
     """
     flags = []
     for check in checks:
         rule, of = RULES[check["code"]], check.get("subject")
         part = of == "fem_cart" and subject.endswith("_fem_cart") and rule.about == EVERYTHING
-        if (of in (None, subject) or part) and rule.about in (EVERYTHING, *about):
+        other_fit = fit is not None and check.get("fit", fit) != fit
+        if (of in (None, subject) or part) and rule.about in (EVERYTHING, *about) and not other_fit:
             flags.append(check["flag"])
     return "missing" if "missing" in flags else worst(flags)
 
@@ -194,16 +196,19 @@ def _t2(facts: KneeFacts) -> Iterator[dict]:
 
 
 def _shape(facts: KneeFacts) -> Iterator[dict]:
-    for fit in facts.fits.values():
-        for structure, surface in fit["surfaces"].items():
-            assd = number(surface["assd_mm"])
-            code = "SHAPE_FIT_ERROR" if assd is None or RULES["SHAPE_FIT_FAILED"].allows(assd) else "SHAPE_FIT_FAILED"
-            yield from _outside(code, structure, assd, f"Shape fit ({fit['title']}): the reconstructed "
-                                f"{BY_NAME[structure].title.lower()} lies {assd or 0:.2f} mm from the original on "
-                                "average.")
-        score = number(fit.get("bscore"))
-        yield from _outside("BSCORE_RANGE", "femur", score, f"BScore ({fit['title']}): {score or 0:.1f} is outside "
-                            "LOW to HIGH.")
+    for kind, fit in facts.fits.items():
+        yield from ({**finding, "fit": kind} for finding in _fit(fit))
+
+
+def _fit(fit: Mapping) -> Iterator[dict]:
+    for structure, surface in fit["surfaces"].items():
+        assd = number(surface["assd_mm"])
+        code = "SHAPE_FIT_ERROR" if assd is None or RULES["SHAPE_FIT_FAILED"].allows(assd) else "SHAPE_FIT_FAILED"
+        yield from _outside(code, structure, assd, f"Shape fit ({fit['title']}): the reconstructed "
+                            f"{BY_NAME[structure].title.lower()} lies {assd or 0:.2f} mm from the original on average.")
+    score = number(fit.get("bscore"))
+    yield from _outside("BSCORE_RANGE", "femur", score, f"BScore ({fit['title']}): {score or 0:.1f} is outside LOW to "
+                        "HIGH.")
 
 
 def _outside(code: str, subject: str, value: float | None, sentence: str) -> Iterator[dict]:

@@ -39,7 +39,7 @@ def _table(record: Mapping) -> str:
     columns = [Column("Fit and surface"), Column("ASSD mm"), Column("Hausdorff 95 mm"), Column("Latent length"),
                Column("Latent norm"), Column("BScore"), Column("Flag")]
     rows = []
-    for fit in record["shape"].values():
+    for kind, fit in record["shape"].items():
         for index, (structure, surface) in enumerate(fit["surfaces"].items()):
             first = index == 0
             rows.append([
@@ -47,7 +47,7 @@ def _table(record: Mapping) -> str:
                 number(surface["hausdorff95_mm"], 2), number(fit["latent_size"], 0) if first else "",
                 number(fit["latent_norm"], 2) if first else "",
                 (number(fit["bscore"], 2) if fit["bscore"] is not None else MISSING) if first else "",
-                flag(flag_of(structure, record["quality"]["checks"], "shape"))])
+                flag(flag_of(structure, record["quality"]["checks"], "shape", fit=kind))])
     files = " and ".join(fit["record"] for fit in record["shape"].values())
     return table("Each fit: distances of the reconstructed surface from the original; the latent is in "
                  f"{files}.", columns, rows)

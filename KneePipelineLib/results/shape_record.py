@@ -55,16 +55,17 @@ def shape_facts(fits: Mapping[str, Mapping], scores: Mapping | None = None) -> d
 
 def shape_rows(record: Mapping) -> Iterator[dict]:
     """The fits' rows of the tidy table, without the columns that all rows share."""
-    from .quality import flag_of
+    from .quality import flag_of, worst
 
     checks = record["quality"]["checks"]
     for kind, fit in record.get("shape", {}).items():
-        flag = flag_of("femur", checks, "shape")
+        flags = {structure: flag_of(structure, checks, "shape", fit=kind) for structure in fit["surfaces"]}
+        flag = worst(list(flags.values()))  # latent and score describe all surfaces at once
         common = {"structure": "femur", "depth": "all", "method": f"shape-{kind}-{fit['model']}"}
         for structure, surface in fit["surfaces"].items():
             for name in DISTANCES:
                 yield {**common, "region": structure, "measure": f"shape_{name}", "value": surface[name], "unit": "mm",
-                       "n": surface.get("vertices"), "quality_flag": flag_of(structure, checks, "shape")}
+                       "n": surface.get("vertices"), "quality_flag": flags[structure]}
         yield {**common, "region": "femur", "measure": "latent_norm", "value": fit["latent_norm"], "unit": "1",
                "n": fit["latent_size"], "quality_flag": flag}
         yield {**common, "region": "femur", "measure": "bscore", "value": fit["bscore"], "unit": "SD",

@@ -65,9 +65,24 @@ def test_fits_in_the_tidy_table() -> None:
     assert (error["value"], error["unit"], error["n"], error["structure"]) == (0.75, "mm", 50, "femur")
     assert error["quality_flag"] == "check"  # 0.75 mm is more than a good fit leaves
     score = by_key["bone_and_cart", "femur", "bscore"]
-    assert (score["value"], score["unit"], score["quality_flag"]) == (2.5, "SD", "ok")
+    assert (score["value"], score["unit"], score["quality_flag"]) == (2.5, "SD", "check")
     assert score["method"] == "shape-bone_and_cart-shape_647-bscore_647"
     assert by_key["bone_only", "femur", "bscore"]["quality_flag"] == "missing"
+
+
+def test_a_bad_fit_casts_doubt_on_its_own_numbers_only() -> None:
+    bad = {**FIT, "assd_cartilage_mm": 1.4}
+    rows = list(tidy_rows(record_of(fits={"bone_and_cart": bad, "bone_only": BONE},
+                                    scores={"bone_and_cart": 2.5, "bone_only": 1.5})))
+    flags = {(r["method"].split("-")[1], r["region"], r["measure"]): r["quality_flag"] for r in rows}
+    assert flags["bone_and_cart", "fem_cart", "shape_assd_mm"] == "poor"
+    assert flags["bone_and_cart", "femur", "shape_assd_mm"] == "ok"
+    assert flags["bone_and_cart", "femur", "bscore"] == "poor"  # fitted to both surfaces at once
+    assert {flag for (kind, *_), flag in flags.items() if kind == "bone_only"} == {"ok"}
+    rows = list(tidy_rows(record_of(fits={"bone_and_cart": FIT, "bone_only": {**BONE, "assd_bone_mm": 1.2}})))
+    assert {r["quality_flag"] for r in rows if "bone_only" in r["method"] and r["region"] == "femur"} == {
+        "poor", "missing"}
+    assert "poor" not in {r["quality_flag"] for r in rows if "bone_and_cart" in r["method"]}
 
 
 def test_the_report_shows_score_errors_and_pictures() -> None:
