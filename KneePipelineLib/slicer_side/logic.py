@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..errors import CancelledError, ConfigError, KneePipelineError
 from .job import KneeJob, stop_all
 from .process import QtProcess
 from .request import JobRequest
+from .scene_importer import importer
 
 
 class KneePipelineLogicBase:
@@ -105,9 +106,9 @@ class KneePipelineLogicBase:
             onCancelled: Callable[[], None] | None = None, processFactory: Callable[[], Any] = QtProcess) -> KneeJob:
         """As `process`, for a request that is already put together."""
         if self.busy:
-            raise ConfigError("An analysis is running already.", "Wait until it has finished, or press Cancel.")
-        importer = self._importer(outputSegmentation) if importResults else None
-        job = self.job = KneeJob(request, processFactory, importer=importer)
+            raise ConfigError("An analysis is running already.", "Wait until it has finished, or call cancel().")
+        bring_in = importer(outputSegmentation) if importResults else None
+        job = self.job = KneeJob(request, processFactory, importer=bring_in)
         if onDone is not None:
             job.on_done = lambda results: onDone(job)
         for name, callback in (("on_failed", onFailed), ("on_progress", onProgress), ("on_cancelled", onCancelled)):
@@ -137,19 +138,7 @@ class KneePipelineLogicBase:
         if job.error is not None:
             raise job.error
         if job.results is None:
-            raise CancelledError("The analysis was cancelled.", "Press Apply to start it again.")
-
-    @staticmethod
-    def _importer(segmentation: Any) -> Callable[[Path, KneeJob], Iterator[Any]]:
-        def bring_in(results: Path, job: KneeJob) -> Iterator[Any]:
-            from .scene import import_results
-
-            # A volume of several stacked echoes has a geometry of its own that no result shares.
-            stacked = job.exported is not None and job.exported.stacked
-            reference = None if stacked else job.request.input_node
-            return import_results(results, reference=reference, segmentation=segmentation)
-
-        return bring_in
+            raise CancelledError("The analysis was cancelled.", "Call process again to start it anew.")
 
 
 __all__ = ["KneePipelineError", "KneePipelineLogicBase"]

@@ -9,6 +9,7 @@ import numpy as np
 import slicer
 import vtk
 
+from ..errors import InvalidFormatError
 from ..imaging import labels as L
 from . import terminology
 from .scene_changes import SceneChanges
@@ -56,7 +57,7 @@ def add_segmentation(
 
 def fill_segmentation(
     changes: SceneChanges, node: Any, labels: LabelMap, *, side: str = "unknown",
-    segment_ids: Mapping[int, str] | None = None,
+    segment_ids: Mapping[int, str] | None = None, source: Any = None,
 ) -> dict[int, str]:
     """Put a label map into a person's segmentation node: their segments keep identity, name and colour.
 
@@ -69,6 +70,8 @@ def fill_segmentation(
         The person's.
     segment_ids : mapping of canonical value to segment ID, optional
         Which segment holds which structure; otherwise found by tag, terminology and name.
+    source : vtkMRMLTransformNode, optional
+        What the label map lies under; in the world by default.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def fill_segmentation(
     if segmentation.GetNumberOfSegments() == 0:
         segmentation.SetSourceRepresentationName(LABELS)
     image = oriented_image(labels.volume)
-    _under_transform(node, image)
+    _move_image(image, _into_coordinates_of(node, source))
     known = {**segments_by_value(node), **{value: [own_id] for value, own_id in (segment_ids or {}).items()}}
     ids = {}
     for value in labels.boxes:
@@ -127,7 +130,7 @@ def set_reference(node: Any, reference: Any, labels: LabelMap) -> None:
     node.GetSegmentation().SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), text)
 
 
-def closed_surfaces(node: Any, labels: LabelMap, ids: Mapping[int, str]) -> Iterator[str]:
+def closed_surfaces(node: Any, labels: LabelMap, ids: Mapping[int, str], source: Any = None) -> Iterator[str]:
     """Make the closed surface of one segment after the other; yields its name.
 
     Slicer's own conversion, but inside each structure's box: the whole grid for each would take ten times as long.
@@ -136,6 +139,8 @@ def closed_surfaces(node: Any, labels: LabelMap, ids: Mapping[int, str]) -> Iter
     ----------
     ids : mapping of label value to segment ID
         As `add_segmentation` and `fill_segmentation` return them.
+    source : vtkMRMLTransformNode, optional
+        What the label map lies under; in the world by default.
     """
     segmentation = node.GetSegmentation()
     for value, own_id in ids.items():
@@ -143,7 +148,7 @@ def closed_surfaces(node: Any, labels: LabelMap, ids: Mapping[int, str]) -> Iter
         if segment is None:
             continue
         surface = _surface_of(segmentation, labels, value)
-        _out_of_transform(node, surface)
+        _move_surface(surface, _into_coordinates_of(node, source))
         segment.AddRepresentation(SURFACE, surface)
         yield segment.GetName()
 
@@ -221,40 +226,45 @@ def _restorer(segment: Any) -> Any:
     return restore
 
 
-def _transform_to_world(node: Any) -> Any:
-    """The node's transform to the world as vtkMatrix4x4, or None without one.
+def _into_coordinates_of(node: Any, source: Any) -> Any:
+    """vtkMatrix4x4 from the results' coordinates to the node's own, or None where they are the same.
+
+    Parameters
+    ----------
+    source : vtkMRMLTransformNode or None
+        The results lie under it; None: in the world.
 
     Raises
     ------
-    ValueError
-        If it bends: a label map on straight axes cannot be put under it.
+    InvalidFormatError
+        If one of the transforms bends: a label map on straight axes cannot be put under it.
     """
     parent = node.GetParentTransformNode()
-    if parent is None:
+    if parent is source:
         return None
-    if not parent.IsTransformToWorldLinear():
-        raise ValueError("The segmentation lies under a transform that is not linear; harden or remove it first.")
-    matrix = vtk.vtkMatrix4x4()
-    parent.GetMatrixTransformToWorld(matrix)
+    matrix, inverse = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    for transform, filled in ((source, matrix), (parent, inverse)):
+        if transform is None:
+            continue
+        if not transform.IsTransformToWorldLinear():
+            raise InvalidFormatError("The output segmentation or the input lies under a transform that is not linear.",
+                                     "Let a new segmentation be made, or harden the transform first.")
+        transform.GetMatrixTransformToWorld(filled)
+    inverse.Invert()
+    vtk.vtkMatrix4x4.Multiply4x4(inverse, matrix, matrix)
     return matrix
 
 
-def _under_transform(node: Any, image: Any) -> None:
-    """Move an image that lies in the world into the coordinates of a node under a transform."""
-    matrix = _transform_to_world(node)
+def _move_image(image: Any, matrix: Any) -> None:
     if matrix is not None:
-        matrix.Invert()
-        inside = vtk.vtkMatrix4x4()
-        image.GetImageToWorldMatrix(inside)
-        vtk.vtkMatrix4x4.Multiply4x4(matrix, inside, inside)
-        image.SetGeometryFromImageToWorldMatrix(inside)
+        moved = vtk.vtkMatrix4x4()
+        image.GetImageToWorldMatrix(moved)
+        vtk.vtkMatrix4x4.Multiply4x4(matrix, moved, moved)
+        image.SetGeometryFromImageToWorldMatrix(moved)
 
 
-def _out_of_transform(node: Any, surface: Any) -> None:
-    """The same for a surface, in place."""
-    matrix = _transform_to_world(node)
+def _move_surface(surface: Any, matrix: Any) -> None:
     if matrix is not None:
-        matrix.Invert()
         transform = vtk.vtkTransform()
         transform.SetMatrix(matrix)
         mover = vtk.vtkTransformPolyDataFilter()

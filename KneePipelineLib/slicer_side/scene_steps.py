@@ -36,7 +36,7 @@ class Import:
         self.results = ImportedResults(path, record)
         self.side = record.get("side", {}).get("value", "unknown")
         self.reference, self.given = reference, segmentation
-        self.transform_id = reference.GetTransformNodeID() if options.under_transform and reference else None
+        self.transform = reference.GetParentTransformNode() if options.under_transform and reference else None
         listed = record.get("outputs", [])
         roles = {o["role"] for o in listed}
         self.outputs = [o for o in listed if o["role"] not in _REPEATED
@@ -105,7 +105,7 @@ class Import:
             if is_main and self.changes.present(self.given):
                 node = self.given
                 ids = scene_segmentation.fill_segmentation(self.changes, node, labels, side=self.side,
-                                                           segment_ids=self.options.segment_ids)
+                                                           segment_ids=self.options.segment_ids, source=self.transform)
             else:
                 values = _VALUES_OF.get(output["role"])
                 node, ids = scene_segmentation.add_segmentation(
@@ -120,7 +120,7 @@ class Import:
         yield output["title"]
         if not (is_main and self.options.closed_surface):
             return
-        surfaces = scene_segmentation.closed_surfaces(node, labels, ids)
+        surfaces = scene_segmentation.closed_surfaces(node, labels, ids, self.transform)
         while True:
             with self.changes.recorded():
                 name = next(surfaces, None) if self.changes.present(node) else None
@@ -184,8 +184,8 @@ class Import:
     def _adopt(self, node: Any, role: str, in_shape: bool = False) -> None:
         """Mark a new node, put it into the folder and under the transform."""
         self._mark(node, role)
-        if self.transform_id and node.IsA("vtkMRMLTransformableNode"):
-            node.SetAndObserveTransformNodeID(self.transform_id)
+        if self.changes.present(self.transform) and node.IsA("vtkMRMLTransformableNode"):
+            node.SetAndObserveTransformNodeID(self.transform.GetID())
         self.results.by_role.setdefault(role, []).append(node)
         tree = self.changes.scene.GetSubjectHierarchyNode()
         item = tree.GetItemByDataNode(node)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from .scene_importer import importer
+
 
 def importer_for(parameters: Any, replace_folder: int = 0) -> Callable[[Path, Any], Iterator[str]]:
     """What a job calls with results.json and itself once the run has succeeded.
@@ -23,18 +25,7 @@ def importer_for(parameters: Any, replace_folder: int = 0) -> Callable[[Path, An
     node = parameters.outputSegmentation
     if replace_folder:
         node, options["segmentation"] = parameters.resultsSegmentation, False
-
-    def bring(results_json: Path, job: Any) -> Iterator[str]:
-        from . import scene
-
-        request, exported = job.request, job.exported
-        usable = exported is None or not exported.stacked
-        moved = bool(exported is not None and exported.used_dicom)
-        return scene.import_results(
-            results_json, reference=request.input_node if usable else None, segmentation=node,
-            options=scene.ImportOptions(under_transform=moved, **options))
-
-    return bring
+    return importer(node, **options)
 
 
 def nodes_of_run(created: str) -> dict[str, Any]:

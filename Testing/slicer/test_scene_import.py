@@ -32,6 +32,7 @@ sys.path.insert(0, os.path.dirname(__file__))
 from practice_results import results_folder
 
 SPACING_MM = 2.0
+MOVED = np.array([[1, 0, 0, 30], [0, 1, 0, -20], [0, 0, 1, 10], [0, 0, 0, 1.0]])
 
 
 def tree():
@@ -69,6 +70,13 @@ def voxels_ras(node, segment_id):
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return (slicer.util.arrayFromVTKMatrix(matrix) @ indices)[:3].T
+
+
+def surface_bounds(node, segment_id="patella"):
+    """Bounds of a segment's closed surface in the node's own coordinates."""
+    bounds = np.zeros(6)
+    node.GetClosedSurfaceInternalRepresentation(segment_id).GetBounds(bounds)
+    return bounds
 
 
 def distances_mm(points, mesh):
@@ -338,13 +346,31 @@ class WhereItGoes(SceneCase):
     def test_under_the_inputs_transform_when_its_files_were_analysed(self):
         reference = reference_like(read_labels(self.folder / "knee_all-labels.nrrd"))
         shift = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        shift.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(MOVED))
         reference.SetAndObserveTransformNodeID(shift.GetID())
+        still = import_all(self.folder / "results.json", reference=reference)
+        self.assertIsNone(still.t2.GetParentTransformNode())
         options = ImportOptions(under_transform=True)
         results = import_all(self.folder / "results.json", reference=reference, options=options)
         for node in (results.segmentation, results.t2, *results.models.values()):
             self.assertIs(node.GetParentTransformNode(), shift)
-        results = import_all(self.folder / "results.json", reference=reference)
-        self.assertIsNone(results.t2.GetParentTransformNode())
+        both = results.segmentation, still.segmentation
+        np.testing.assert_allclose(*(voxels_ras(node, "patella") for node in both))
+        np.testing.assert_allclose(*(surface_bounds(node) for node in both))
+
+    def test_a_given_segmentation_outside_that_transform_takes_them_where_the_input_lies(self):
+        reference = reference_like(read_labels(self.folder / "knee_all-labels.nrrd"))
+        shift = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        shift.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(MOVED))
+        reference.SetAndObserveTransformNodeID(shift.GetID())
+        still = import_all(self.folder / "results.json", reference=reference).segmentation
+        given = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+        import_all(self.folder / "results.json", reference=reference, segmentation=given,
+                   options=ImportOptions(under_transform=True))
+        self.assertIsNone(given.GetParentTransformNode())
+        np.testing.assert_allclose(voxels_ras(given, "patella"), voxels_ras(still, "patella") + MOVED[:3, 3], atol=1e-3)
+        offset = np.repeat(MOVED[:3, 3], 2)
+        np.testing.assert_allclose(surface_bounds(given), surface_bounds(still) + offset, atol=1e-3)
 
     def test_only_what_is_wanted(self):
         options = ImportOptions(subregions=False, models=False, table=False, t2=False, shape=False,
