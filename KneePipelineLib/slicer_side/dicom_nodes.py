@@ -23,6 +23,7 @@ ECHO_TIME, ECHO_NUMBERS, POSITION, ORIENTATION = "0018,0081", "0018,0086", "0020
 SERIES_UID, STUDY_UID, MODALITY = "0020,000e", "0020,000d", "0008,0060"
 ROWS, COLUMNS, PIXEL_SPACING, FRAMES = "0028,0010", "0028,0011", "0028,0030", "0028,0008"
 REPETITION_TIME, FLIP_ANGLE = "0018,0080", "0018,1314"
+_SAMPLE = 20
 _SAME_IN_SIBLINGS = (ROWS, COLUMNS, PIXEL_SPACING, ORIENTATION, REPETITION_TIME, FLIP_ANGLE, MODALITY)
 
 
@@ -41,17 +42,32 @@ class DicomInput:
         there is one echo only.
     stacked : bool
         Several echoes lie in this one node: its slice positions repeat, and its geometry means nothing.
+    size : (int, int, int) or None
+        Columns, rows and slices of the files; None where one file holds many slices.
     """
 
     files: list[str]
     echoes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     all_echoes: list[str] = field(default_factory=list)
     stacked: bool = False
+    size: tuple[int, int, int] | None = None
+
+    def is_shown_by(self, node: Any) -> bool:
+        """Whether the node still has the voxels it was loaded with: a copy that was cropped keeps the attribute."""
+        image = node.GetImageData()
+        return image is not None and self.size in (None, tuple(image.GetDimensions()))
 
 
 def has_dicom(node: Any) -> bool:
     """Whether the node says from which DICOM instances it was loaded."""
     return bool(node is not None and (node.GetAttribute(UIDS_ATTRIBUTE) or "").split())
+
+
+def is_in_database(node: Any) -> bool:
+    """Whether Slicer's DICOM database knows the node's instances; the first few speak for all of them."""
+    database = _database()
+    uids = node.GetAttribute(UIDS_ATTRIBUTE).split()[:_SAMPLE]
+    return database is not None and any(database.fileForInstance(uid) for uid in uids)
 
 
 def look_behind(node: Any, database: Any = None) -> Iterator[DicomInput | None]:
@@ -74,9 +90,11 @@ def look_behind(node: Any, database: Any = None) -> Iterator[DicomInput | None]:
     Raises
     ------
     DicomError
-        When files that the node was loaded from are no longer there.
+        When files that the node was loaded from are no longer there, or Slicer has no DICOM database.
     """
     database = _database() if database is None else database
+    if database is None:
+        raise DicomError("Slicer's DICOM database is not available.", "Open the DICOM module once, then press Apply.")
     uids = node.GetAttribute(UIDS_ATTRIBUTE).split()
     files = []
     for number, uid in enumerate(uids):
@@ -89,16 +107,24 @@ def look_behind(node: Any, database: Any = None) -> Iterator[DicomInput | None]:
                          "DICOM database says.", "Import the series again in the DICOM module and load it anew.",
                          files=len(files), missing=missing)
     files = list(dict.fromkeys(files))  # a multi-frame file may be named once for each frame
-    found = DicomInput(files)
+    found = DicomInput(files, size=_size_of(files, database))
     yield from _sort_echoes(found, database)
     yield from _find_other_echoes(found, database)
     yield found
 
 
 def _database() -> Any:
+    """None where Slicer runs without its DICOM module."""
     import slicer
 
-    return slicer.dicomDatabase
+    return getattr(slicer, "dicomDatabase", None)
+
+
+def _size_of(files: Sequence[str], database: Any) -> tuple[int, int, int] | None:
+    columns, rows, frames = (database.fileValue(files[0], tag).strip() for tag in (COLUMNS, ROWS, FRAMES))
+    if frames or not (columns.isdigit() and rows.isdigit()):
+        return None
+    return int(columns), int(rows), len(files)
 
 
 def _sort_echoes(found: DicomInput, database: Any) -> Iterator[None]:
@@ -118,10 +144,10 @@ def _find_other_echoes(found: DicomInput, database: Any) -> Iterator[None]:
     """Fill in `all_echoes`: the rest of the same series, and series of the study that differ in the echo only."""
     first = found.files[0]
     keys = set(found.echoes)
-    gathered = list(found.files)
+    gathered, known = list(found.files), set(found.files)
     own = database.seriesForFile(first) or database.fileValue(first, SERIES_UID)
     for path in _files_of(database, own):
-        if path not in gathered:
+        if path not in known:
             keys.add(_echo_of(path, database))
             gathered.append(path)
             yield None

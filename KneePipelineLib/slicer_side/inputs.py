@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DicomError, InvalidFormatError
-from .dicom_nodes import DicomInput, gather, has_dicom, look_behind
+from .dicom_nodes import DicomInput, gather, has_dicom, is_in_database, look_behind
+from .geometry import to_world
 from .request import JobRequest
 from .segment_export import TargetGrid, draw_labels
 from .segment_matching import match_segments, require_all
@@ -112,15 +113,13 @@ def _export_input(request: JobRequest, folder: Path, exported: ExportedInputs, i
         return
     exported.is_labels = node.IsA("vtkMRMLLabelMapVolumeNode")
     if has_dicom(node) and not exported.is_labels and _may_use_dicom(node, exported):
-        behind = image.behind = yield from _behind(node)
-        exported.input, exported.used_dicom, exported.stacked = folder / "input", True, behind.stacked
-        if not behind.stacked:
-            image.grid = TargetGrid.of_volume(node)
-        else:
-            exported.notes.append(f"The volume holds {max(len(behind.echoes), 2)} echoes, one on top of the other; "
-                                  "they are told apart for the analysis.")
-        yield from _elsewhere(gather, behind.files, exported.input)
-        return
+        behind = yield from _behind(node)
+        if behind.is_shown_by(node):
+            image.behind = behind
+            yield from _use_dicom(node, behind, folder, exported, image)
+            return
+        exported.notes.append("The volume is no longer as it was loaded from DICOM (cropped or resampled, it seems), "
+                              "so the volume itself is analysed, without its echo times and further facts.")
     picture = picture_of(node)
     yield None
     image.grid = TargetGrid.of_picture(picture)
@@ -128,14 +127,22 @@ def _export_input(request: JobRequest, folder: Path, exported: ExportedInputs, i
     yield from _elsewhere(write_nrrd, picture, exported.input)
 
 
-def _may_use_dicom(node: Any, exported: ExportedInputs) -> bool:
-    import slicer
+def _use_dicom(node: Any, behind: DicomInput, folder: Path, exported: ExportedInputs, image: _Image) -> Iterator[None]:
+    exported.input, exported.used_dicom, exported.stacked = folder / "input", True, behind.stacked
+    if not behind.stacked:
+        image.grid = TargetGrid.of_volume(node)
+    else:
+        exported.notes.append(f"The volume holds {max(len(behind.echoes), 2)} echoes, one on top of the other; "
+                              "they are told apart for the analysis.")
+    yield from _elsewhere(gather, behind.files, exported.input)
 
+
+def _may_use_dicom(node: Any, exported: ExportedInputs) -> bool:
     if is_moved(node):
         exported.notes.append("The volume lies under a transform, so it is analysed where it is shown now; the echo "
                               "times and further facts of its DICOM files are not used.")
         return False
-    if not any(slicer.dicomDatabase.fileForInstance(uid) for uid in node.GetAttribute("DICOM.instanceUIDs").split()):
+    if not is_in_database(node):
         exported.notes.append("The volume's DICOM files are not in Slicer's DICOM database of this computer, so the "
                               "volume itself is analysed, without its echo times and further facts.")
         return False
@@ -209,20 +216,13 @@ def _drawn(node: Any, values: dict[str, int], grid: TargetGrid) -> Iterator[Any]
 
 def _own_grid(node: Any) -> TargetGrid:
     """The segmentation's own grid in the world."""
-    import numpy as np
-    import vtk
-
     grid, parent = TargetGrid.of_segmentation(node), node.GetParentTransformNode()
     if parent is None:
         return grid
     if not parent.IsTransformToWorldLinear():
         raise InvalidFormatError("The segmentation lies under a non-linear transform and no volume was chosen.",
                                  "Choose the volume it belongs to under Inputs.")
-    matrix = vtk.vtkMatrix4x4()
-    parent.GetMatrixTransformToWorld(matrix)
-    world = np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return TargetGrid(grid.size, flip @ world @ flip @ grid.ijk_to_lps)
+    return TargetGrid(grid.size, to_world(parent) @ grid.ijk_to_lps)
 
 
 # --- an analysis that is repeated ------------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidFormatError
+from .geometry import TO_LPS, array_of, ijk_to_lps, matrix_of
 from .volume_export import Picture
-
-_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,7 @@ class TargetGrid:
     @classmethod
     def of_volume(cls, node: Any) -> TargetGrid:
         """The grid of a volume node, its own transform left out."""
-        import vtk
-
-        matrix = vtk.vtkMatrix4x4()
-        node.GetIJKToRASMatrix(matrix)
-        return cls(tuple(node.GetImageData().GetDimensions()), _TO_LPS @ _array(matrix))
+        return cls(tuple(node.GetImageData().GetDimensions()), ijk_to_lps(node))
 
     @classmethod
     def of_file(cls, path: Path) -> TargetGrid:
@@ -69,23 +64,17 @@ class TargetGrid:
 
         matrix = vtk.vtkMatrix4x4()
         image.GetImageToWorldMatrix(matrix)
-        ijk_to_ras = _array(matrix)
+        ijk_to_ras = array_of(matrix)
         ijk_to_ras[:3, 3] = ijk_to_ras[:3, :3] @ first + ijk_to_ras[:3, 3]
-        return cls(tuple(int(n) for n in last - first + 1), _TO_LPS @ ijk_to_ras)
+        return cls(tuple(int(n) for n in last - first + 1), TO_LPS @ ijk_to_ras)
 
     def image(self) -> Any:
         """A vtkOrientedImageData of this geometry, without voxels."""
         import slicer
-        import vtk
 
-        ras = _TO_LPS @ self.ijk_to_lps
-        matrix = vtk.vtkMatrix4x4()
-        for row in range(4):
-            for column in range(4):
-                matrix.SetElement(row, column, ras[row, column])
         image = slicer.vtkOrientedImageData()
         image.SetExtent(0, self.size[0] - 1, 0, self.size[1] - 1, 0, self.size[2] - 1)
-        image.SetImageToWorldMatrix(matrix)
+        image.SetImageToWorldMatrix(matrix_of(TO_LPS @ self.ijk_to_lps))
         return image
 
 
@@ -155,7 +144,3 @@ def _inside(node: Any, segment_id: str, reference: Any, to_world: Any, shape: tu
         raise InvalidFormatError("A segment could not be brought onto the grid of the input volume.",
                                  "Check the segmentation's transform, or harden it in the Transforms module.")
     return vtk_to_numpy(there.GetPointData().GetScalars()).reshape(shape) > 0
-
-
-def _array(matrix: Any) -> np.ndarray:
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CancelledError, InvalidFormatError, KneePipelineError
+from .geometry import ijk_to_lps, to_world
 
 _TYPES = {"int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32", "uint32": "uint32",
           "int64": "int64", "uint64": "uint64", "float32": "float", "float64": "double"}
@@ -54,52 +55,32 @@ def picture_of(node: Any) -> Picture:
                                  "Choose a scalar volume under Inputs.")
     transform = node.GetParentTransformNode()
     if transform is None:
-        return Picture(np.array(slicer.util.arrayFromVolume(node), order="C"), _matrix(node))
+        return Picture(np.array(slicer.util.arrayFromVolume(node), order="C"), ijk_to_lps(node))
     if transform.IsTransformToWorldLinear():
         # The same voxels in another place: no second copy is needed to harden this.
-        return Picture(np.array(slicer.util.arrayFromVolume(node), order="C"), _without_shear(_world(node, transform)))
+        return Picture(np.array(slicer.util.arrayFromVolume(node), order="C"),
+                       _without_shear(to_world(transform) @ ijk_to_lps(node)))
     hardened = _hardened_copy(node, transform)
-    return Picture(np.array(slicer.util.arrayFromVolume(hardened), order="C"), _matrix(hardened))
+    return Picture(np.array(slicer.util.arrayFromVolume(hardened), order="C"), ijk_to_lps(hardened))
 
 
 def is_moved(node: Any) -> bool:
     """Whether a node lies under a transform that is not the identity."""
-    import vtk
-
     transform = node.GetParentTransformNode()
     if transform is None:
         return False
     if not transform.IsTransformToWorldLinear():
         return True
-    matrix = vtk.vtkMatrix4x4()
-    transform.GetMatrixTransformToWorld(matrix)
-    return not np.allclose(_array(matrix), np.eye(4), atol=1e-6)
+    return not np.allclose(to_world(transform), np.eye(4), atol=1e-6)
 
 
-def _matrix(node: Any) -> np.ndarray:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ _array(matrix)
-
-
-def _world(node: Any, transform: Any) -> np.ndarray:
-    import vtk
-
-    to_world = vtk.vtkMatrix4x4()
-    transform.GetMatrixTransformToWorld(to_world)
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    return flip @ _array(to_world) @ flip @ _matrix(node)
-
-
-def _without_shear(ijk_to_lps: np.ndarray) -> np.ndarray:
-    axes = ijk_to_lps[:3, :3] / np.linalg.norm(ijk_to_lps[:3, :3], axis=0)
+def _without_shear(matrix: np.ndarray) -> np.ndarray:
+    axes = matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0)
     if np.abs(axes.T @ axes - np.eye(3)).max() > _SHEAR:
         raise InvalidFormatError(
             "The input volume lies under a transform that shears it.",
             "Resample it with the module Resample Scalar/Vector/DWI Volume, and choose the result under Inputs.")
-    return ijk_to_lps
+    return matrix
 
 
 def _hardened_copy(node: Any, transform: Any) -> Any:
@@ -108,15 +89,11 @@ def _hardened_copy(node: Any, transform: Any) -> Any:
     import vtk
 
     copy = slicer.vtkMRMLScalarVolumeNode()
-    copy.CopyContent(node)  # shares the voxels until the transform is applied, which makes new ones
-    to_world = vtk.vtkGeneralTransform()
-    transform.GetTransformToWorld(to_world)
-    copy.ApplyTransform(to_world)
+    copy.CopyContent(node)
+    bent = vtk.vtkGeneralTransform()
+    transform.GetTransformToWorld(bent)
+    copy.ApplyTransform(bent)
     return copy
-
-
-def _array(matrix: Any) -> np.ndarray:
-    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def nrrd_header(picture: Picture) -> bytes:

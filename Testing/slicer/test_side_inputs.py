@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import slicer
@@ -261,7 +262,8 @@ class Dicom(SceneTest):
 
     def node_of(self, files, slices: int = 4):
         """What Slicer makes of these files: a volume that names their instances."""
-        node = volume_node(np.arange(slices * 30, dtype=np.int16).reshape(slices, 5, 6))
+        rows, columns = (int(slicer.dicomDatabase.fileValue(str(files[0]), tag)) for tag in ("0028,0010", "0028,0011"))
+        node = volume_node(np.zeros((slices, rows, columns), np.int16))
         node.SetAttribute("DICOM.instanceUIDs", " ".join(slicer.dicomDatabase.instanceForFile(str(f)) for f in files))
         return node
 
@@ -349,7 +351,18 @@ class Dicom(SceneTest):
         exported = self.export(input_node=node)
         self.assertFalse(exported.used_dicom)
         self.assertIn("not in Slicer's DICOM database", exported.notes[0])
-        self.assertEqual(read_image(exported.input).array.shape, (12, 5, 6))
+        self.assertEqual(read_image(exported.input).array.shape, (12, 24, 24))
+        with mock.patch.object(slicer, "dicomDatabase", None):  # Slicer without its DICOM module
+            self.assertFalse(self.export(input_node=node).used_dicom)
+
+    def test_a_cropped_copy_is_exported_as_it_is(self):
+        node = self.node_of(self.qdess()[0::2], 6)
+        slicer.util.updateVolumeFromArray(node, np.zeros((6, 20, 24), np.int16))
+        exported = self.export(input_node=node)
+        self.assertFalse(exported.used_dicom)
+        self.assertIn("cropped", exported.notes[0])
+        self.assertEqual(read_image(exported.input).array.shape, (6, 20, 24))
+        self.assertIsNone(exported.echoes)
 
     def test_under_a_transform_the_volume_is_exported(self):
         node = self.node_of(self.qdess()[0::2], 6)
@@ -363,8 +376,6 @@ class Dicom(SceneTest):
         self.assertIn("transform", exported.notes[0])
 
     def test_where_no_links_can_be_made_the_files_are_copied(self):
-        from unittest import mock
-
         node = self.node_of(self.qdess(), 12)
         refuse = mock.Mock(side_effect=OSError("no links here"))
         with mock.patch("os.symlink", refuse), mock.patch("os.link", refuse):
