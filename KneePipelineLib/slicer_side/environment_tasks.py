@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .events import progress_of
-from .failures import REPAIR, RunError, silent_end
+from .failures import REPAIR, RunError, known, silent_end
 from .job_surroundings import dismiss, enlist
 from .process import JobProcess, QtProcess, child_environment
 
@@ -82,8 +82,9 @@ class Task:
         else:
             try:
                 result = self._finish("\n".join(self._said))
-            except RunError as error:
-                self.on_failed(error.code, error.message, error.hint)
+            except Exception as error:  # whatever it is, somebody waits for the end
+                failure = known(error)
+                self.on_failed(failure.code, failure.message, failure.hint)
             else:
                 self.on_done(result)
 
