@@ -20,6 +20,7 @@ import argparse
 import csv
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import slicer
@@ -40,8 +41,7 @@ def main() -> int:
     from KneePipeline import KneePipelineLogic
     from KneePipelineLib.errors import KneePipelineError
 
-    with open(options.cases, newline="", encoding="utf-8-sig") as file:
-        cases = list(csv.DictReader(file))
+    cases = read_cases(options.cases, parser)
     logic, rows = KneePipelineLogic(), []
     for number, case in enumerate(cases, 1):
         print(f"{number} of {len(cases)}: {case['case']}", flush=True)
@@ -57,18 +57,33 @@ def main() -> int:
     return int(any(row["state"] not in ("complete", "partial") for row in rows))
 
 
+def read_cases(path: Path, parser: argparse.ArgumentParser) -> list[dict[str, str]]:
+    """The lines of the list; one that cannot be worked off ends the script before anything has begun."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            cases = list(csv.DictReader(file))
+    except OSError as error:
+        parser.error(f"the list cannot be read: {error.strerror}")
+    for number, case in enumerate(cases, 2):
+        if not (case.get("case") and case.get("input")):
+            parser.error(f"line {number} of the list has no case or no input")
+    if len({case["case"] for case in cases}) < len(cases):
+        parser.error("a case is listed twice: both would write into the same folder")
+    return cases
+
+
 def measure(logic: object, case: dict[str, str], options: argparse.Namespace) -> Path:
     """One knee; the path of its results.json."""
     folder = options.out / case["case"]
     source = {"inputFolder": case["input"]}
     if options.scenes and Path(case["input"]).is_file() and not case["input"].endswith(".zip"):
-        source = {"inputVolume": slicer.util.loadVolume(case["input"])}
+        source = {"inputVolume": load(slicer.util.loadVolume, case["input"], "input")}
     job = logic.process(
         **source, segmentation=load_labels(case.get("segmentation")), labelScheme=case.get("label_scheme") or "auto",
         side=case.get("side") or "auto", echoFolder=case.get("echoes") or None, model=options.model,
         device=options.device, outputFolder=folder, importResults=options.scenes)
-    if options.scenes:
-        slicer.util.saveScene(str(folder / "knee.mrb"))
+    if options.scenes and not slicer.util.saveScene(str(folder / "knee.mrb")):
+        print("    The scene could not be saved; the results themselves are there.", flush=True)
     return job.results
 
 
@@ -76,7 +91,17 @@ def load_labels(path: str | None) -> object | None:
     """The segmentation or label map in a file, as a node."""
     if not path:
         return None
-    return slicer.util.loadSegmentation(path) if ".seg." in path else slicer.util.loadLabelVolume(path)
+    return load(slicer.util.loadSegmentation if ".seg." in path else slicer.util.loadLabelVolume, path, "segmentation")
+
+
+def load(loader: Callable[[str], object], path: str, what: str) -> object:
+    """A file as a node; what cannot be read is one knee's failure, not the end of the list."""
+    from KneePipelineLib.errors import InvalidFormatError
+
+    try:
+        return loader(path)
+    except RuntimeError:
+        raise InvalidFormatError(f"The {what} cannot be read.", "Check its path and format in the list.") from None
 
 
 def summary(results: Path) -> dict[str, object]:

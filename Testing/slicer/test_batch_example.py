@@ -35,14 +35,16 @@ class BatchExample(unittest.TestCase):
             (folder / "cases.csv").write_text(
                 "case,input,side\n"
                 f"A,{folder / 'missing.nrrd'},left\n"
+                f"C,{folder / 'cases.csv'},\n"
                 f"B,{folder / 'knee.nrrd'},\n")
             done = self.run_script(folder, str(folder / "cases.csv"), str(folder / "out"), "--scenes")
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-            self.assertIn("2 of 2: B", done.stdout)
+            self.assertIn("3 of 3: B", done.stdout)
             with open(folder / "out" / "summary.csv", newline="", encoding="utf-8") as file:
-                failed, measured = csv.DictReader(file)
+                failed, unreadable, measured = csv.DictReader(file)
             self.assertEqual((failed["case"], failed["fem_cart_mm_mean"]), ("A", ""))
             self.assertIn("not", failed["state"])
+            self.assertEqual((unreadable["case"], unreadable["state"]), ("C", "The input cannot be read."))
             self.assertEqual((measured["case"], measured["state"]), ("B", "complete"))
             self.assertTrue(1 < float(measured["fem_cart_mm_mean"]) < 5)
             self.assertTrue((folder / "out" / "B" / "report.html").is_file())
@@ -50,9 +52,10 @@ class BatchExample(unittest.TestCase):
 
     def test_a_wrong_command_line_ends_at_once(self):
         with tempfile.TemporaryDirectory() as name:
-            done = self.run_script(Path(name))
+            (Path(name) / "cases.csv").write_text("case,file\nA,knee.nrrd\n")
+            done = self.run_script(Path(name), str(Path(name) / "cases.csv"), str(Path(name) / "out"))
         self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
-        self.assertIn("cases", done.stderr)
+        self.assertIn("line 2 of the list has no case or no input", done.stderr)
 
     def make_knee(self, path: Path) -> None:
         import numpy as np
