@@ -30,11 +30,11 @@ class Side(enum.Enum):
 
     def label(self) -> str:
         """The text in the selector."""
-        return {"auto": _("Find out"), "left": _("Left"), "right": _("Right")}[self.value]
+        return {"auto": _("Detect"), "left": _("Left"), "right": _("Right")}[self.value]
 
 
 class Device(enum.Enum):
-    """What computes."""
+    """The processor that does the work."""
 
     AUTO = "auto"
     CPU = "cpu"

@@ -157,7 +157,7 @@ class KneePanel:
         if self.setup.state().usable:
             return True
         if self.setup.busy:
-            self.message.show(_("Set up is at work. Press Apply when it is done."), problem=False)
+            self.message.show(_("Set up is still running. Press the button again when it is done."), problem=False)
             return False
         self._offer_set_up(then)
         return False

@@ -20,6 +20,7 @@ class InputsPanel:
         self._parameters: Any = None
         self.mapping = MappingPanel(ui, on_changed)
         ui.sampleLabel.connect("linkActivated(QString)", self.load_sample)
+        ui.inputFolderButton.connect("clicked(bool)", self._choose_folder)
 
     def set_parameters(self, parameters: Any) -> None:
         """Show and change this parameter node; None for none."""
@@ -32,9 +33,10 @@ class InputsPanel:
         if self._parameters is None:
             return
         from_volume = self._parameters.inputKind == InputKind.VOLUME
-        for name, shown in (("inputVolumeSelector", from_volume), ("inputPathEdit", not from_volume)):
-            getattr(self._ui, name).visible = shown
-            getattr(self._ui, f"{name}Label").visible = shown
+        for names, shown in ((("inputVolumeSelector", "inputVolumeSelectorLabel"), from_volume),
+                             (("inputPathRow", "inputPathEditLabel"), not from_volume)):
+            for name in names:
+                getattr(self._ui, name).visible = shown
         self._ui.sampleLabel.visible = from_volume and self._parameters.inputVolume is None
         self.mapping.update()
 
@@ -69,3 +71,12 @@ class InputsPanel:
             return
         if self._parameters is not None:
             self._parameters.inputVolume = node
+
+    def _choose_folder(self) -> None:
+        """A folder by dialog: the path field's own button asks for files where it takes files and folders."""
+        import qt
+
+        now = str(self._ui.inputPathEdit.currentPath)
+        folder = qt.QFileDialog.getExistingDirectory(self._ui.inputsSection, _("Folder with DICOM files"), now)
+        if folder:
+            self._ui.inputPathEdit.currentPath = str(folder)

@@ -92,7 +92,7 @@ class ResultsPanel:
                                            _number(measures.get("VC_mm3"), 2, 1e-3), _(region.get("flag", "")))):
                 item = qt.QTableWidgetItem(text)
                 if column in (1, 2):
-                    item.setTextAlignment(int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter))
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(row, column, item)
         table.resizeRowsToContents()
 

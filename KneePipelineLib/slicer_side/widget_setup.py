@@ -73,7 +73,7 @@ class SetupPanel:
         ui.setupButton.enabled = self.busy or found.state != environment.OWN
         there = not self.busy and not missing and found.state != environment.OWN
         ui.repairButton.enabled = ui.removeEnvironmentButton.enabled = there
-        ui.usePythonButton.text = _("Use own environment") if own else _("Use existing Python...")
+        ui.usePythonButton.text = _("Use KneePipeline's own") if own else _("Use existing Python...")
         ui.usePythonButton.enabled = ui.diagnoseButton.enabled = ui.setupFolderButton.enabled = not self.busy
 
     def offer(self) -> str:
@@ -108,7 +108,7 @@ class SetupPanel:
 
     def diagnose(self) -> None:
         """Run the doctor and show what it finds."""
-        self._begin(environment.diagnose, _("Looking"))
+        self._begin(environment.diagnose, _("Diagnosing"))
 
     def use_python(self, executable: str) -> None:
         """Try this interpreter, and use it from now on when it has everything."""
@@ -133,7 +133,7 @@ class SetupPanel:
 
         if settings.value("python"):
             settings.set_value("python", "")
-            self._end(_("The environment of its own is used again."))
+            self._end(_("KneePipeline's own environment is used again."))
             return
         chosen = qt.QFileDialog.getOpenFileName(self._ui.setupSection, _("A Python that has all packages"))
         path = str(chosen[0] if isinstance(chosen, tuple) else chosen)

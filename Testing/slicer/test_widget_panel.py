@@ -102,6 +102,23 @@ class Readiness(PanelCase):
         self.assertIn("echoes", self.ui.applyButton.toolTip)
         self.assertEqual(self.parameters.inputPath, str(self.folder))
 
+    def test_a_folder_is_chosen_with_a_dialog_of_its_own(self):
+        """The path field's own button asks for a file, because it takes files too."""
+        self.ui.inputKindCombo.currentIndex = 1
+        with mock.patch("qt.QFileDialog") as dialog:
+            dialog.getExistingDirectory.return_value = ""
+            self.ui.inputFolderButton.click()
+            self.assertEqual(self.parameters.inputPath, "", "the dialog was cancelled")
+            dialog.getExistingDirectory.return_value = str(self.folder)
+            self.ui.inputFolderButton.click()
+        self.assertEqual(self.parameters.inputPath, str(self.folder))
+        self.assertTrue(self.ui.applyButton.enabled)
+
+    def test_label_maps_are_not_offered_as_images(self):
+        self.volume("image")
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+        self.assertEqual(self.ui.inputVolumeSelector.nodeCount(), 1)
+
     def test_request_holds_what_was_chosen(self):
         from KneePipelineLib.slicer_side.widget_request import request_of
 
