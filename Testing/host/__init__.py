@@ -39,7 +39,7 @@ def start(*, testing: bool = True, main_window: bool = False, home: str | None =
 
     if hasattr(slicer, "app"):
         return slicer.app
-    _keep_none()
+    _keep_constants()
     startup_environment = dict(os.environ)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     if hasattr(os, "nice"):  # the logic's processing thread would put the whole process at the lowest priority
@@ -59,15 +59,17 @@ def start(*, testing: bool = True, main_window: bool = False, home: str | None =
     return application.start(startup_environment, home=home, testing=testing, main_window=main_window)
 
 
-def _keep_none() -> None:
-    """Some releases of PySide6 give back one reference to None too many for every call that returns nothing.
+def _keep_constants() -> None:
+    """Some releases of PySide6 give back one reference too many to None, True or False for many a call.
 
-    From Python 3.12 on None cannot die of it. Before, it does after some ten thousand turns of the event loop.
+    From Python 3.12 on these cannot die of it. Before, None does after some ten thousand turns of the event loop, and
+    True or False after a few hundred panels.
     """
     if sys.version_info < (3, 12):
         import ctypes
 
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 
 
 def _temporary_home() -> str:
