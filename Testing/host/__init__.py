@@ -63,7 +63,7 @@ def _keep_constants() -> None:
     """Some releases of PySide6 give back one reference too many to None, True or False for many a call.
 
     From Python 3.12 on these cannot die of it. Before, None does after some ten thousand turns of the event loop, and
-    True or False after a few hundred panels.
+    True or False after a few dozen panels.
     """
     if sys.version_info < (3, 12):
         import ctypes

@@ -1,0 +1,53 @@
+"""Where a job's results go in the scene: with the volume whose files were analysed, or into the world."""
+
+from __future__ import annotations
+
+import unittest
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+from KneePipelineLib.slicer_side.inputs import ExportedInputs
+from KneePipelineLib.slicer_side.scene_importer import importer
+
+IMPORT = "KneePipelineLib.slicer_side.scene.import_results"
+RESULTS = Path("results.json")
+
+
+class Importer(unittest.TestCase):
+    def asked(self, exported, **wanted):
+        """What the import is asked for after a run with these inputs."""
+        job = SimpleNamespace(request=SimpleNamespace(input_node="the volume"), exported=exported)
+        with mock.patch(IMPORT) as import_results:
+            importer("mine", **wanted)(RESULTS, job)
+        import_results.assert_called_once()
+        self.assertEqual(import_results.call_args.args, (RESULTS,))
+        return import_results.call_args.kwargs
+
+    def test_an_exported_array_lay_in_the_world(self):
+        asked = self.asked(ExportedInputs(used_dicom=False))
+        self.assertEqual((asked["reference"], asked["segmentation"]), ("the volume", "mine"))
+        self.assertFalse(asked["options"].under_transform)
+
+    def test_original_files_know_nothing_of_the_volumes_transform(self):
+        asked = self.asked(ExportedInputs(used_dicom=True))
+        self.assertEqual(asked["reference"], "the volume")
+        self.assertTrue(asked["options"].under_transform)
+
+    def test_stacked_echoes_share_their_geometry_with_no_result(self):
+        self.assertIsNone(self.asked(ExportedInputs(used_dicom=True, stacked=True))["reference"])
+
+    def test_what_is_wanted_is_passed_on(self):
+        options = self.asked(None, table=False, replace_folder=7)["options"]
+        self.assertEqual((options.table, options.models, options.replace_folder), (False, True, 7))
+        self.assertFalse(options.under_transform)
+
+    def test_scripts_and_panel_use_it(self):
+        from KneePipelineLib.slicer_side import logic, widget_scene
+
+        self.assertIs(logic.importer, importer)
+        self.assertIs(widget_scene.importer, importer)
+
+
+if __name__ == "__main__":
+    unittest.main()
