@@ -21,7 +21,7 @@ TABLE_SIZE = 256
 Range = tuple[float, float]
 
 CONTRASTS: dict[str, dict[str, Range]] = {
-    "dess": {"bone": (0.05, 0.25), "cartilage": (0.5, 0.9), "meniscus": (0.08, 0.3), "muscle": (0.3, 0.55),
+    "dess": {"bone": (0.05, 0.25), "cartilage": (0.5, 0.9), "meniscus": (0.08, 0.5), "muscle": (0.3, 0.65),
              "fat": (0.1, 0.35), "skin": (0.2, 0.5), "fluid": (0.8, 1.0), "tendon": (0.02, 0.15),
              "vessel": (0.3, 1.0), "cortex": (0.0, 0.1)},
     "t1": {"bone": (0.6, 1.0), "cartilage": (0.35, 0.6), "meniscus": (0.03, 0.2), "muscle": (0.25, 0.45),
