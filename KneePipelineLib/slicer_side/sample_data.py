@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ..errors import DicomError
 from ..imaging import Volume
@@ -36,12 +37,18 @@ def register() -> None:
         from SampleData import SampleDataLogic
     except ImportError:
         return
-    icons = Path(__file__).resolve().parent / "Resources"
+    picture = _picture()
     for name, maker in ((IMAGE, make_image), (LABELLED, make_labelled_image), (DICOM, make_dicom)):
-        picture = icons / "DigitalKnee.png"
         SampleDataLogic.registerCustomSampleDataSource(
             category=CATEGORY, sampleName=name, uris=f"made-here:{name}", fileNames=f"{name}.nrrd", nodeNames=name,
-            customDownloader=maker, thumbnailFileName=str(picture) if picture.is_file() else None)
+            customDownloader=maker, thumbnailFileName=picture)
+
+
+def _picture() -> str | None:
+    """The module's icon, for the samples' buttons; None where the module is not loaded."""
+    module = getattr(slicer.modules, "kneepipeline", None)
+    picture = Path(module.path).parent / "Resources" / "Icons" / "KneePipeline.png" if module is not None else None
+    return str(picture) if picture is not None and picture.is_file() else None
 
 
 def make_image(source: Any = None, *, coarse: bool = False) -> Any:
@@ -54,15 +61,15 @@ def make_image(source: Any = None, *, coarse: bool = False) -> Any:
     coarse : bool
         A quarter of the resolution, for tests.
     """
-    return _add_volume(_made("image", lambda knee, grid: knee.image(grid), coarse), IMAGE)
+    return _add_volume(_made(_("image"), lambda knee, grid: knee.image(grid), coarse), IMAGE)
 
 
 def make_labelled_image(source: Any = None, *, coarse: bool = False) -> Any:
     """The same with its true labels as a segmentation; returns the volume node."""
-    image, labels = _made("image and labels", lambda knee, grid: (knee.image(grid), knee.labels(grid)), coarse)
+    image, labels = _made(_("image and labels"), lambda knee, grid: (knee.image(grid), knee.labels(grid)), coarse)
     node = _add_volume(image, IMAGE)
     labels = LabelMap(labels, boxes_of(labels.array))
-    segmentation, _ = add_segmentation(slicer.mrmlScene, f"{IMAGE}: labels", labels, side=SIDE)
+    segmentation, _ids = add_segmentation(slicer.mrmlScene, f"{IMAGE}: labels", labels, side=SIDE)
     set_reference(segmentation, node, labels)
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
     tree.SetItemParent(tree.GetItemByDataNode(segmentation), tree.GetItemParent(tree.GetItemByDataNode(node)))
@@ -83,7 +90,7 @@ def make_dicom(source: Any = None, *, coarse: bool = False) -> Any:
     if database is None or not database.isOpen:
         raise DicomError("Slicer has no DICOM database open.", "Open the module DICOM once, then try again.")
     folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / (_FOLDER + "_coarse" * coarse)
-    first, uids = _made("DICOM series", lambda knee, grid: _write_series(knee, grid, folder), coarse)
+    first, uids = _made(_("DICOM series"), lambda knee, grid: _write_series(knee, grid, folder), coarse)
     from DICOMLib import DICOMUtils
 
     DICOMUtils.importDicom(str(folder), database)
@@ -117,7 +124,7 @@ def _made(what: str, make: Callable[[Any, Any], Any], coarse: bool) -> Any:
     from ..phantom import DigitalKnee, Grid
 
     grid = Grid.sagittal((96, 96, 40), (1.46, 1.46, 2.8)) if coarse else Grid.sagittal()
-    slicer.util.showStatusMessage(f"Making the digital knee: {what} ...", 60000)
+    slicer.util.showStatusMessage(_("Making the digital knee: {what} ...").format(what=what), 60000)
     with slicer.util.WaitCursor(), ThreadPoolExecutor(max_workers=1) as pool:
         future = pool.submit(lambda: make(DigitalKnee(seed=SEED, side=SIDE), grid))
         while not wait([future], timeout=_WAIT_S).done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import unittest
+from pathlib import Path
 from unittest import mock
 
 import qt
@@ -29,6 +30,15 @@ class Form(PanelCase):
         icon = qt.QPixmap(self.widget.resourcePath("Icons/KneePipeline.png"))
         self.assertEqual((icon.width(), icon.height()), (128, 128))
         self.assertFalse(module.icon.isNull())
+
+    def test_samples_wear_the_modules_icon(self):
+        import SampleData
+        from KneePipelineLib.slicer_side import sample_data
+
+        with mock.patch.object(SampleData.SampleDataLogic, "registerCustomSampleDataSource") as offered:
+            sample_data.register()
+        pictures = {Path(call.kwargs["thumbnailFileName"]).name for call in offered.call_args_list}
+        self.assertEqual((offered.call_count, pictures), (3, {"KneePipeline.png"}))
 
     def test_everything_that_can_be_touched_has_a_tool_tip(self):
         own = [child for name, child in vars(self.ui).items()
