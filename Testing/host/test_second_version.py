@@ -21,11 +21,11 @@ from Testing.host import second_version
 CHOSEN = tuple(f"Testing/slicer/{name}" for name in (
     "test_host_scene.py",
     "test_scene_import.py::WhatArrives",
-    "test_scene_import.py::Bundle",
+    "test_scene_places.py::Bundle",
     "test_cli_module.py::KneePipelineCommandLineModule::test_measures_and_loads_every_output",
     "test_side_process.py::QtProcesses",
     "test_widget_panel.py::Readiness",
-    "test_whole_job.py::WholeJob::test_the_modules_own_test",
+    "test_whole_job.py::WholeJob::test_the_tutorial_from_apply_to_reanalyse_and_back_from_a_saved_scene",
 ))  # fmt: skip
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the second engine is tried on Linux only")
 
