@@ -96,15 +96,15 @@ def look_behind(node: Any, database: Any = None) -> Iterator[DicomInput | None]:
     if database is None:
         raise DicomError("Slicer's DICOM database is not available.", "Open the DICOM module once, then press Apply.")
     uids = node.GetAttribute(UIDS_ATTRIBUTE).split()
-    files = []
-    for number, uid in enumerate(uids):
+    files, missing = [], 0
+    for number, uid in enumerate(uids, start=1):
         files.append(database.fileForInstance(uid) or "")
-        if number % 50 == 49:
+        missing += not os.path.isfile(files[-1])
+        if number % 10 == 0:  # a disk in the network may take a millisecond for each
             yield None
-    missing = sum(not path or not os.path.isfile(path) for path in files)
     if missing:
-        raise DicomError(f"{missing} of the {len(files)} DICOM files of the input volume are no longer where Slicer's "
-                         "DICOM database says.", "Import the series again in the DICOM module and load it anew.",
+        raise DicomError(f"{missing} of the {len(files)} DICOM files of the volume are no longer where Slicer's DICOM "
+                         "database says.", "Import the series again in the DICOM module and load it anew.",
                          files=len(files), missing=missing)
     files = list(dict.fromkeys(files))  # a multi-frame file may be named once for each frame
     found = DicomInput(files, size=_size_of(files, database))

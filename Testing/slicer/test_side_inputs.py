@@ -263,7 +263,7 @@ class Dicom(SceneTest):
     def node_of(self, files, slices: int = 4):
         """What Slicer makes of these files: a volume that names their instances."""
         rows, columns = (int(slicer.dicomDatabase.fileValue(str(files[0]), tag)) for tag in ("0028,0010", "0028,0011"))
-        node = volume_node(np.zeros((slices, rows, columns), np.int16))
+        node = volume_node(np.arange(slices * rows * columns).astype(np.int16).reshape(slices, rows, columns))
         node.SetAttribute("DICOM.instanceUIDs", " ".join(slicer.dicomDatabase.instanceForFile(str(f)) for f in files))
         return node
 
@@ -357,7 +357,7 @@ class Dicom(SceneTest):
 
     def test_a_cropped_copy_is_exported_as_it_is(self):
         node = self.node_of(self.qdess()[0::2], 6)
-        slicer.util.updateVolumeFromArray(node, np.zeros((6, 20, 24), np.int16))
+        slicer.util.updateVolumeFromArray(node, slicer.util.arrayFromVolume(node)[:, 2:22].copy())
         exported = self.export(input_node=node)
         self.assertFalse(exported.used_dicom)
         self.assertIn("cropped", exported.notes[0])
