@@ -57,6 +57,10 @@ class Row:
     bound: str = ""
     met: bool | None = None
 
+    def __post_init__(self) -> None:
+        if self.met is not None:  # a comparison of numpy numbers is no bool to JSON
+            object.__setattr__(self, "met", bool(self.met))
+
 
 def main() -> int:
     options = parse()
