@@ -8,7 +8,6 @@ import numpy as np
 
 TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """From RAS to LPS, and back."""
-TO_LPS.setflags(write=False)
 
 
 def array_of(matrix: Any) -> np.ndarray:

@@ -62,10 +62,11 @@ def export(trained: Path, out: Path, stages: Sequence[str] = tuple(STAGES)) -> l
                                "Train it with: python -m KneePipelineLib.segmentation.bundled.train ... "
                                "--stage lowres")
     plans, dataset = plans_of(tuple(found)), dataset_of({name: saved["state"] for name, saved in found.items()})
-    shutil.rmtree(out / DATASET, ignore_errors=True)
+    for old in out.glob(f"{TRAINER}*"):
+        shutil.rmtree(old)
     written = []
     for stage, saved in found.items():
-        folder = out / DATASET / f"{TRAINER}{CONFIGURATIONS[stage]}"
+        folder = out / f"{TRAINER}{CONFIGURATIONS[stage]}"  # no dataset folder above: Windows counts letters
         (folder / "fold_0").mkdir(parents=True)
         for name, content in (("plans.json", plans), ("dataset.json", dataset)):
             (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -164,7 +165,7 @@ def dataset_of(training: dict[str, dict]) -> dict:
 
 def enter_in_catalogue(model_folder: Path, catalogue: Path) -> int:
     """Write sizes and SHA-256 of the model's files into the catalogue's entry ``bundled``; returns the bytes in all."""
-    names = sorted(p.relative_to(model_folder).as_posix() for p in (model_folder / DATASET).rglob("*") if p.is_file())
+    names = sorted(p.relative_to(model_folder).as_posix() for p in model_folder.glob(f"{TRAINER}*/**/*") if p.is_file())
     files = [{"path": name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
              for name in names for content in [(model_folder / name).read_bytes()]]
     document = json.loads(catalogue.read_text(encoding="utf-8"))
