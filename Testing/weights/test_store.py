@@ -144,7 +144,8 @@ def test_consensus_is_its_members(tmp_path):
         weights.location("staple")
 
 
-def test_bundled_network_is_read_where_it_ships(tmp_path, monkeypatch):
+def test_bundled_network_is_read_where_it_ships(tmp_path, monkeypatch, use_catalogue):
+    use_catalogue(lambda models: models["bundled"].update(files=[]))
     monkeypatch.setattr(store, "_PACKAGE", tmp_path / "package")
     model = tmp_path / "package" / "segmentation" / "bundled" / "model"
     assert weights.state("bundled") == "not in this build"
