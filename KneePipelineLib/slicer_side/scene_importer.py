@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 
-def importer(segmentation: Any = None, **wanted: Any) -> Callable[[Path, Any], Iterator[str]]:
+def importer(node: Any = None, /, **wanted: Any) -> Callable[[Path, Any], Iterator[str]]:
     """The `importer` of a `KneeJob`: called with results.json and the job, it makes one node per ``next()``.
 
     Parameters
     ----------
-    segmentation : vtkMRMLSegmentationNode, optional
+    node : vtkMRMLSegmentationNode, optional
         A person's node to fill; a new one by default.
     **wanted
-        As `ImportOptions` has them, except `under_transform`, which follows from how the input was handed over.
+        As `ImportOptions` has them (its `segmentation` says whether one is wanted at all), except `under_transform`,
+        which follows from how the input was handed over.
     """
 
     def bring(results_json: Path, job: Any) -> Iterator[str]:
@@ -27,7 +28,7 @@ def importer(segmentation: Any = None, **wanted: Any) -> Callable[[Path, Any], I
         # Original files know nothing of the volume's transform; an array was exported as it lies in the world.
         moved = exported is not None and exported.used_dicom
         return scene.import_results(
-            results_json, reference=None if stacked else job.request.input_node, segmentation=segmentation,
+            results_json, reference=None if stacked else job.request.input_node, segmentation=node,
             options=scene.ImportOptions(under_transform=moved, **wanted))
 
     return bring

@@ -42,6 +42,11 @@ class Importer(unittest.TestCase):
         self.assertEqual((options.table, options.models, options.replace_folder), (False, True, 7))
         self.assertFalse(options.under_transform)
 
+    def test_a_node_to_keep_and_no_segmentation_wanted(self):
+        """Re-analyse: the corrected node stays as it is."""
+        asked = self.asked(None, segmentation=False, replace_folder=7)
+        self.assertEqual((asked["segmentation"], asked["options"].segmentation), ("mine", False))
+
     def test_scripts_and_panel_use_it(self):
         from KneePipelineLib.slicer_side import logic, widget_scene
 
