@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from Testing.slicer.view_pixels import pixels
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUT = REPOSITORY / "KneePipeline" / "Resources" / "Screenshots"
@@ -138,7 +139,7 @@ def three_d(results: Any, direction: tuple[float, float, float], only_legend: bo
     camera.SetPosition(*(middle + np.array(direction) / np.linalg.norm(direction) * DISTANCE_MM))
     camera.SetViewUp(0, 0, 1)
     view.renderer().ResetCameraClippingRange()
-    fine = grab(view).astype(np.uint16)
+    fine = pixels(view).astype(np.uint16)
     return (fine.reshape(height, FINER, width, FINER, 3).sum(axis=(1, 3)) // FINER**2).astype(np.uint8)
 
 
@@ -158,22 +159,7 @@ def slice_picture(image: Any, orientation: str, place: np.ndarray, foreground: A
     widget.sliceView().resize(*SLICE_PX)
     widget.sliceLogic().FitSliceToBackground()
     widget.mrmlSliceNode().JumpSliceByOffsetting(*place)
-    return grab(widget.sliceView())
-
-
-def grab(view: Any) -> np.ndarray:
-    """What a view shows, (rows, columns, 3) uint8."""
-    import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
-
-    view.forceRender()
-    grabber = vtk.vtkWindowToImageFilter()
-    grabber.SetInput(view.renderWindow())
-    grabber.ReadFrontBufferOff()
-    grabber.Update()
-    image = grabber.GetOutput()
-    width, height, _ = image.GetDimensions()
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[::-1, :, :3].copy()
+    return pixels(widget.sliceView())
 
 
 def beside(pictures: list[np.ndarray]) -> np.ndarray:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import unittest
 
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+
+sys.path.insert(0, os.path.dirname(__file__))
+from view_pixels import pixels
 
 
 def picture(view: object, size_px: tuple[int, int] = (300, 300)) -> np.ndarray:
     """The view as (height, width, 3) array of 0..255."""
     view.resize(*size_px)
-    view.forceRender()
-    grabber = vtk.vtkWindowToImageFilter()
-    grabber.SetInput(view.renderWindow())
-    grabber.ReadFrontBufferOff()
-    grabber.Update()
-    image = grabber.GetOutput()
-    width, height, _ = image.GetDimensions()
-    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)[::-1, :, :3].astype(int)
+    return pixels(view).astype(int)
 
 
 def share(image: np.ndarray, like: str) -> float:

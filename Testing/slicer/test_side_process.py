@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -14,6 +13,9 @@ import slicer
 from KneePipelineLib.slicer_side import process as processes
 from KneePipelineLib.slicer_side.events import EventReader, LineReader, progress_of
 from KneePipelineLib.slicer_side.process import PlainProcess, QtProcess, child_environment
+
+sys.path.insert(0, os.path.dirname(__file__))
+from job_case import wait_until
 
 PATIENCE_S = 30.0
 FAMILY = """
@@ -37,17 +39,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition, timeout_s: float = PATIENCE_S) -> bool:
-    """Turn the event loop until the condition holds."""
-    end = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        slicer.app.processEvents()
-        time.sleep(0.005)
-    return True
-
-
 class Heard:
     """A process with everything it told."""
 
@@ -67,7 +58,7 @@ class Heard:
             self.process.poll()
             return bool(self.ends) if condition is None else condition()
 
-        return wait_for(reached)
+        return wait_until(reached)
 
 
 class Readers(unittest.TestCase):
@@ -154,7 +145,7 @@ class Promises:
                 heard.process.cancel()
                 heard.process.cancel()
                 self.assertTrue(heard.wait())
-                self.assertTrue(wait_for(lambda family=family: not any(map(alive, family))))
+                self.assertTrue(wait_until(lambda family=family: not any(map(alive, family))))
                 self.assertEqual(heard.ends, [(9, True)] if manner == "deaf" else [(3, False)])
 
     @unittest.skipUnless(sys.platform.startswith("linux"), "looks into /proc")
@@ -164,7 +155,7 @@ class Promises:
         self.assertTrue(heard.wait(lambda: bool(heard.events)))
         heard.process.kill()
         self.assertTrue(heard.wait())
-        self.assertTrue(wait_for(lambda: not any(map(alive, heard.events[0]["pids"]))))
+        self.assertTrue(wait_until(lambda: not any(map(alive, heard.events[0]["pids"]))))
 
 
 class PlainProcesses(Promises, unittest.TestCase):
