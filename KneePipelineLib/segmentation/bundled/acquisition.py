@@ -44,13 +44,13 @@ def acquire(image: torch.Tensor, spacing_mm: float, generator: torch.Generator) 
     if uniform(generator, 0, 1) < 0.65:
         along = uniform(generator, 0, 1)
         axis = 0 if along < 0.6 else (1 if along < 0.8 else 2)
-        thickness_mm = uniform(generator, 0.5, 4.0)
+        thickness_mm = 0.5 + 3.5 * uniform(generator, 0, 1) ** 1.5  # thin slices are the more common ones
         if thickness_mm > 1.2 * spacing_mm:
             image = thick_slices(image, axis, thickness_mm / spacing_mm)
     image = blur(image, uniform(generator, 0.2, 0.9))
     shape, device = tuple(image.shape), image.device
     image = image * torch.exp(uniform(generator, 0, 0.4) * smooth_noise(shape, 40, generator, device))
-    sigma = uniform(generator, 0, 0.07)
+    sigma = 0.07 * uniform(generator, 0, 1) ** 2
     noise = [sigma * torch.randn(shape, generator=generator, device=device) for _ in range(2)]
     image = torch.sqrt((image + noise[0]) ** 2 + noise[1] ** 2)  # magnitude images: Rician noise
     image = image.clamp_min(1e-4) ** math.exp(normal(generator, 0.25))

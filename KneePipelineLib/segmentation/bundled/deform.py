@@ -71,7 +71,7 @@ def sampling_points(map_shape: tuple[int, int, int], map_spacing_mm: float, patc
     if uniform(generator, 0, 1) < limits.mirror:
         stretch[0] = -stretch[0]  # the first array axis runs from side to side
     points = points @ (rotation(angles) * stretch).T.to(device)
-    amplitude = uniform(generator, 0, limits.elastic_mm)
+    amplitude = limits.elastic_mm * uniform(generator, 0, 1) ** 2
     for axis in range(3):
         cell_mm = uniform(generator, 14, 45)
         points[..., axis] += amplitude * smooth_noise(patch, cell_mm / patch_spacing_mm, generator, device)

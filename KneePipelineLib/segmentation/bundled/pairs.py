@@ -16,6 +16,8 @@ NATIVE_OF_CANONICAL = {7: 1, 4: 2, 5: 3, 6: 4, 8: 5, 9: 6, 1: 7, 2: 8, 3: 9}
 """The network answers in the published networks' order (design, section 7)."""
 CLASSES = 10
 IGNORE = 255
+DIGITAL_SHARE = 0.6
+"""How many of the pairs come from digital knees, where the bank has label maps too."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class PairSource:
     Parameters
     ----------
     bank : list of Anatomy
-        Knees to deform; label maps (not dressed) and digital knees are drawn equally often as groups.
+        Knees to deform; of label maps (not dressed) and digital knees the latter are drawn somewhat more often.
     """
 
     def __init__(self, bank: Sequence[Anatomy], options: PairOptions, seed: int, device: torch.device) -> None:
@@ -57,7 +59,7 @@ class PairSource:
             int64 (z, y, x) in native order; 255 where the map cannot say.
         """
         g, o = self.generator, self.options
-        group = self.groups[int(uniform(g, 0, len(self.groups)))]
+        group = self.groups[int(uniform(g, 0, 1) < DIGITAL_SHARE) if len(self.groups) > 1 else 0]
         labels_map, depth_map, anatomy = group[int(uniform(g, 0, len(group)))]
         limits = DeformationRange(centre_jitter=0.3 if o.second_stage else 0.1)
         points = sampling_points(tuple(labels_map.shape), anatomy.spacing_mm, o.patch, o.spacing_mm, limits, g)
@@ -105,9 +107,9 @@ class PairSource:
         shape = tuple(target.shape)
         axes = [torch.arange(n, device=device, dtype=torch.float32) for n in shape]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
-        amplitude = uniform(g, 0, 1.6) / self.options.spacing_mm
+        amplitude = uniform(g, 0, 3.2) / self.options.spacing_mm  # as far off as the coarse network is at its worst
         for axis in range(3):
-            points[..., axis] += amplitude * smooth_noise(shape, uniform(g, 5, 16), g, device)
+            points[..., axis] += amplitude * smooth_noise(shape, uniform(g, 5, 30), g, device)
         _, (moved,) = sample_nearest(points, target * (target != IGNORE))
         coarse = uniform(g, 1.7, 2.6) / self.options.spacing_mm
         small = [max(4, round(n / coarse)) for n in shape]

@@ -64,6 +64,8 @@ def brightness_table(kind: str, generator: torch.Generator) -> torch.Tensor:
         levels[group] = uniform(generator, low, high)
     if kind in FLUID_BRIGHT:
         levels["fluid"] = max(levels["fluid"], levels["cartilage"] * uniform(generator, 1.15, 2.0))
+    if kind == "t1":
+        levels["fluid"] = min(levels["fluid"], levels["cartilage"] * uniform(generator, 0.5, 0.95))
     for group, values in GROUPS.items():
         level = levels[group]
         for value in values:

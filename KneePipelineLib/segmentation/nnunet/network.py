@@ -5,7 +5,7 @@ anything, so only the network library's and PyTorch's layers are let through.
 
 On a CPU three layers are replaced by ones that compute the same numbers (to rounding) in less time, all tensors with
 channels last in memory: instance normalisation in place and slab by slab within the cache; 1x1x1 convolutions and
-transposed convolutions without overlap as one matrix product.
+transposed convolutions without overlap as one matrix product. Less memory: see `frugal`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import WeightsCorruptError
+from .frugal import can_be_cut, convolve, save_decoder_memory, sole_readers
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -74,24 +75,28 @@ def speed_up_for_cpu(network: torch.nn.Module) -> torch.nn.Module:
 
     # The library registers a layer twice (``conv`` and ``all_modules.0``): both names get the same replacement.
     replaced: dict[int, torch.nn.Module] = {}
-    norms = {id(m.norm) for m in network.modules() if isinstance(m, ConvDropoutNormReLU) and hasattr(m, "norm")}
+    owners = {id(m.norm) for m in network.modules() if isinstance(m, ConvDropoutNormReLU) and hasattr(m, "norm")}
+    owners |= sole_readers(network)
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if id(child) not in replaced:
-                replaced[id(child)] = _replacement(child, id(child) in norms)
+                replaced[id(child)] = _replacement(child, id(child) in owners)
             setattr(parent, name, replaced[id(child)])
+    save_decoder_memory(network)
     return network.to(memory_format=torch.channels_last_3d)
 
 
-def _replacement(layer: torch.nn.Module, follows_convolution: bool) -> torch.nn.Module:
+def _replacement(layer: torch.nn.Module, owns_input: bool) -> torch.nn.Module:
     import torch
 
-    if type(layer) is torch.nn.InstanceNorm3d and follows_convolution and not layer.track_running_stats:
+    if type(layer) is torch.nn.InstanceNorm3d and owns_input and not layer.track_running_stats:
         return _classes()["norm"](layer)
     if type(layer) is torch.nn.Conv3d and _is_pointwise(layer):
         return _classes()["pointwise"](layer)
     if type(layer) is torch.nn.ConvTranspose3d and _is_without_overlap(layer):
         return _classes()["transposed"](layer)
+    if owns_input and can_be_cut(layer):
+        return _classes()["overwriting"](layer)
     return layer
 
 
@@ -171,12 +176,25 @@ def _classes() -> dict[str, type]:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             n, _, d, h, w = x.shape
             (a, b, c), out = self.kernel, self.weight.shape[1]
-            y = rows(x) @ self.weight.permute(0, 2, 3, 4, 1).reshape(x.shape[1], -1)
-            y = y.reshape(n, d, h, w, a, b, c, out).permute(0, 1, 4, 2, 5, 3, 6, 7)
+            weight = self.weight.permute(0, 2, 3, 4, 1).reshape(x.shape[1], -1)
+            y = x.new_empty((n, d, a, h, b, w, c, out))
+            for plane in range(d):
+                block = (rows(x[:, :, plane:plane + 1]) @ weight).reshape(n, h, w, a, b, c, out)
+                y[:, plane] = block.permute(0, 3, 1, 4, 2, 5, 6)
             y = y.reshape(n, d * a, h * b, w * c, out)
             if self.bias is not None:
                 y += self.bias
             return y.permute(0, 4, 1, 2, 3)
 
-    _CLASSES.update(norm=InstanceNorm, pointwise=PointwiseConv, transposed=TransposedConv)
+    class OverwritingConv(torch.nn.Module):
+        """A convolution that may write its answer over its input, see `convolve`."""
+
+        def __init__(self, conv: torch.nn.Conv3d) -> None:
+            super().__init__()
+            self.weight, self.bias, self.padding = conv.weight, conv.bias, conv.padding
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return convolve(self, [x])
+
+    _CLASSES.update(norm=InstanceNorm, pointwise=PointwiseConv, transposed=TransposedConv, overwriting=OverwritingConv)
     return _CLASSES
