@@ -1,7 +1,7 @@
 """U-Nets in less memory: the same layers and numbers, with fewer full-size tensors at a time.
 
-At full resolution a handful of tensors fill more memory than everything else of a run together. Two habits save them:
-a convolution whose input nobody else reads writes its answer over it, slab by slab; and the decoder never joins skip and
+At full resolution a handful of tensors fill more memory than everything else of a run together. Two habits save them: a
+convolution whose input nobody else reads writes its answer over it, slab by slab; and the decoder never joins skip and
 upsampled tensor as a whole, and gives back what was read before it goes on.
 """
 
