@@ -207,8 +207,7 @@ def _test(args: argparse.Namespace, argv: Sequence[str]) -> int:
     code = _in_private_environment(argv, extras=("test",))
     if code is not None:
         return code
-    import pytest
+    from .self_test import USAGE_ERROR, run_tests
 
-    os.chdir(testing.parent)
-    result = int(pytest.main(args.pytest_arguments or [str(testing)]))
-    return EXIT_USAGE if result == pytest.ExitCode.USAGE_ERROR else result
+    result = run_tests(testing, args.pytest_arguments)
+    return EXIT_USAGE if result == USAGE_ERROR else result
