@@ -93,14 +93,14 @@ class SlidingWindow:
                 labels = pad_nd_image(torch.from_numpy(previous.astype(np.int16)), patch, "constant", {"value": 0})
             try:
                 logits = self._sum_tiles(image, labels, torch.half)
-                if not torch.isfinite(logits).all():  # beyond the range of half precision: once more, in single
+                if not _all_finite(logits):  # beyond the range of half precision: once more, in single
                     logits = self._sum_tiles(image, labels, torch.float32)
             except (RuntimeError, MemoryError) as error:
                 if is_memory_error(error):
                     release_memory(self.device)
                     raise memory_error(self.device, "one tile of the network") from error
                 raise
-            if not torch.isfinite(logits).all():
+            if not _all_finite(logits):
                 raise SegmentationError("The network answered with numbers that are not finite.",
                                         "Check the weights with `models verify`, or run with --device cpu.")
             return logits[(slice(None), *inside[1:])]
@@ -211,3 +211,10 @@ class SlidingWindow:
             return 1
         one = max(torch.cuda.max_memory_allocated(self.device) - self._before, 1)
         return int(np.clip(0.7 * free_bytes(self.device) / one, 1, MAX_BATCH))
+
+
+def _all_finite(logits: torch.Tensor) -> bool:
+    """Class by class: the answer for all at once would take as much memory again as the logits."""
+    import torch
+
+    return all(bool(torch.isfinite(of_class).all()) for of_class in logits)
