@@ -39,6 +39,8 @@ class KneeFacts:
         As `segmentation.Confidence.to_dict`.
     fits : mapping
         As `shape_record.shape_facts`'s.
+    warnings : sequence of (code, sentence)
+        From other rooms; a rule of the same code passes them on to the numbers that they are about.
     """
 
     regions: Mapping[str, Mapping] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class KneeFacts:
     other_sides: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping = field(default_factory=dict)
     fits: Mapping[str, Mapping] = field(default_factory=dict)
+    warnings: Sequence[tuple[str, str]] = ()
 
 
 def check_knee(facts: KneeFacts) -> list[dict]:
@@ -175,6 +178,9 @@ def _menisci(facts: KneeFacts) -> Iterator[dict]:
 
 
 def _t2(facts: KneeFacts) -> Iterator[dict]:
+    for code, sentence in facts.warnings:
+        if code == "T2_SEQUENCE_ASSUMED":
+            yield RULES[code].finding(sentence)
     for region, counts in facts.t2.get("counts", {}).items():
         tally = counts.get("all")
         if tally is None:

@@ -25,7 +25,7 @@ from .rules import ACTIONS, MENISCUS, T2, THICKNESS
 from .shape_record import shape_facts
 from .t2_files import t2_counts, t2_record
 from .tables import json_text, number
-from .wording import MENISCUS_TABLE, severity_of, title_of, without_paths
+from .wording import MENISCUS_TABLE, T2_TABLE, severity_of, title_of, without_paths
 
 SCHEMA_VERSION = "1.2"
 
@@ -104,11 +104,12 @@ def build_results(
     t2 = t2 or {}
     for region in t2.get("regions", {}):
         counts[region] = {**counts.get(region, {}), **t2_counts(t2, region)}
+    warnings = [(code, without_paths(sentence)) for code, sentence in warnings]
     checks = quality.check_knee(quality.KneeFacts(
-        regions, counts, menisci, t2, labels, side, other_sides, confidence or {}, shape))
+        regions, counts, menisci, t2, labels, side, other_sides, confidence or {}, shape, warnings))
     for region, values in t2.get("regions", {}).items():
         regions = {**regions, region: {**regions.get(region, {}), **values}}
-    warning_list = [_warning(code, without_paths(text)) for code, text in warnings]
+    warning_list = [_warning(code, sentence) for code, sentence in warnings]
     record = {
         "schema_version": SCHEMA_VERSION,
         "prefix": checked_prefix(prefix),
@@ -193,13 +194,14 @@ def _side(side: str, determined_by: str, others: Mapping[str, str]) -> dict:
 
 def _region(region: str, measures: Mapping[str, float], counts: Mapping[str, int] | None, checks: list[dict]) -> dict:
     structure = BY_NAME[region]
+    about = (THICKNESS, T2) if any(name in T2_TABLE for name in measures) else (THICKNESS,)
     entry = {
         "title": title_of(region),
         "structure": region,
         "label": structure.value,
         "color": list(structure.color),
         "measures": {name: number(value) for name, value in measures.items()},
-        "flag": quality.flag_of(region, checks, THICKNESS, T2),
+        "flag": quality.flag_of(region, checks, *about),
     }
     return {**entry, "counts": dict(counts)} if counts else entry
 

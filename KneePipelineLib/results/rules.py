@@ -91,6 +91,8 @@ RULES = {rule.code: rule for rule in (
          10.0, 95.0, "%"),
     Rule("MENISCUS_EXTRUSION", "check", MENISCUS, "the meniscus reaches implausibly far out or in", _LOOK, -15.0, 12.0,
          "mm"),
+    Rule("T2_SEQUENCE_ASSUMED", "poor", T2, "the echoes are perhaps not of the sequence that T2 was computed for",
+         "Use T2 only if this really is a qDESS pair."),
     Rule("T2_EXCLUDED", "check", T2, "many voxels of a region have no usable T2",
          "The rest may not stand for the region: see the T2 map for artefacts and the echoes' field of view.", None,
          20.0, "%"),
@@ -112,7 +114,6 @@ RULES = {rule.code: rule for rule in (
 
 ACTIONS = {
     "T2_LOW_SPOILING": "Compare only with T2 that was computed in the same way.",
-    "T2_SEQUENCE_ASSUMED": "Use T2 only if this really is a qDESS pair.",
     "T2_FIELD_OF_VIEW": "Use regional T2 only for what the echoes show.",
     "T2_ECHOES_SWAPPED": "Check the order of the echoes.",
     "BSCORE_PAIR_UNKNOWN": "Use the score only if you know that both were made together.",
@@ -128,5 +129,6 @@ ACTIONS = {
 }
 """What to do about warnings that other rooms raise, by code."""
 
-SAID_BY_A_RULE = {"LOW_CONFIDENCE": ("LOW_CONFIDENCE",), "NSM_FAR_FROM_FEMUR": ("SHAPE_FIT_FAILED",)}
+SAID_BY_A_RULE = {"LOW_CONFIDENCE": ("LOW_CONFIDENCE",), "NSM_FAR_FROM_FEMUR": ("SHAPE_FIT_FAILED",),
+                  "T2_SEQUENCE_ASSUMED": ("T2_SEQUENCE_ASSUMED",)}
 """Warnings that need no second line where one of these rules has fired."""

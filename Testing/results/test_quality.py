@@ -10,7 +10,7 @@ import pytest
 
 from KneePipelineLib.imaging.labels import BY_NAME
 from KneePipelineLib.imaging.volume import Volume
-from KneePipelineLib.results import RULES, build_results, results_schema, run_facts, validate_results
+from KneePipelineLib.results import RULES, build_results, report_text, results_schema, run_facts, validate_results
 from KneePipelineLib.results.pieces import astray_percent
 from KneePipelineLib.results.quality import KneeFacts, already_said, check_knee, flag_of, overall
 from KneePipelineLib.results.rules import ACTIONS, SAID_BY_A_RULE
@@ -79,6 +79,8 @@ CASES = {  # code: (facts that break the rule, facts at the limit that do not)
                        {"side": "right", "other_sides": {"name": "right", "header": "unknown"}}),
     "MENISCUS_COVERAGE": (meniscus(coverage=9.0), meniscus(coverage=10.0)),
     "MENISCUS_EXTRUSION": (meniscus(extrusion=12.5), meniscus(extrusion=float("nan"))),
+    "T2_SEQUENCE_ASSUMED": ({"warnings": [("T2_SEQUENCE_ASSUMED", "Unusual echo times.")]},
+                            {"warnings": [("T2_LOW_SPOILING", "The spoiler is not told.")]}),
     "T2_EXCLUDED": (t2(n=790, excluded=210), t2(n=800, excluded=200)),
     "T2_POOR_FIT": (t2(n=850, excluded=150, poor_fit=110), t2(n=850, excluded=150, poor_fit=100)),
     "T2_FEW_VOXELS": (t2(n=99, excluded=0), t2(n=100, excluded=0)),
@@ -158,6 +160,31 @@ def test_doubt_about_the_whole_knee_is_doubt_about_every_number(right_knee: Simp
     record = build_results(prefix="knee", run=run_facts({}, []), regions=right_knee.regions, side="right",
                            other_sides={"header": "left"})
     assert {row["quality_flag"] for row in tidy_rows(record)} == {"poor"}
+
+
+def test_echoes_of_a_doubtful_sequence_flag_t2_and_nothing_else(right_knee: SimpleNamespace) -> None:
+    sentence = "The echo times of the pair are unusual for qDESS."
+    facts = t2()["t2"] | {"sequence": "qdess", "t2_method": "spoiled"}
+    record = build_results(prefix="knee", run=run_facts({}, []), regions=right_knee.regions, side="right", t2=facts,
+                           warnings=[("T2_SEQUENCE_ASSUMED", sentence)])
+    validate_results(record)
+    flags = {is_t2: {row["quality_flag"] for row in tidy_rows(record) if row["measure"].startswith("t2") is is_t2}
+             for is_t2 in (True, False)}
+    assert flags[True] == {"poor"}
+    assert "poor" not in flags[False]
+    assert record["regions"]["pat_cart"]["flag"] == "poor"
+    assert record["regions"]["med_tib_cart"]["flag"] != "poor", "a region without T2 has nothing to do with it"
+    assert report_text.quality(record).count(sentence) == 1, "the warning and the rule are one line"
+
+
+def test_a_run_on_the_cpu_is_a_note_and_no_reason_to_look(right_knee: SimpleNamespace) -> None:
+    sentence = "No usable GPU was found: the segmentation ran on the CPU."
+    plain = build_results(prefix="knee", run=run_facts({}, []), regions=right_knee.regions, side="right")
+    told = build_results(prefix="knee", run=run_facts({}, []), regions=right_knee.regions, side="right",
+                         warnings=[("CPU_ONLY", sentence)])
+    assert told["warnings"] == [{"code": "CPU_ONLY", "message": sentence, "severity": "info"}]
+    assert told["quality"] == plain["quality"]
+    assert f'<span class="flag info">info</span></span><span>{sentence}' in report_text.quality(told)
 
 
 def test_a_scan_without_patella_is_to_be_looked_at_and_no_more() -> None:
