@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from KneePipelineLib.pipeline.context import StageContext
 from KneePipelineLib.pipeline.keys import weights_hashes
 from KneePipelineLib.pipeline.plan import missing_scores, missing_shape_models
 from KneePipelineLib.pipeline.stages import scoring, shape
+from KneePipelineLib.results import RULES
 from KneePipelineLib.shape import KINDS, bscore, chosen_bscore, reason_to_skip
 from KneePipelineLib.weights import BScoreParameters, import_from
 from KneePipelineLib.weights.failures import WrongPairError
@@ -161,6 +163,19 @@ def test_files_named_in_the_options_that_are_not_there(branch: Branch, tmp_path:
     with pytest.raises(MissingFileError) as caught:
         branch.run({"nsm": {"folder": str(tmp_path / "Jane_Doe")}})
     assert "Jane" not in caught.value.message
+
+
+@pytest.mark.parametrize(("limit_mm", "told"), [(0.7, True), (0.9, False)])
+def test_what_counts_as_far_is_the_quality_rule_s_own_limit(branch: Branch, monkeypatch: pytest.MonkeyPatch,
+                                                            limit_mm: float, told: bool) -> None:
+    surfaces = [(np.zeros((1, 3)), np.zeros((1, 3), int))]
+    found = SimpleNamespace(distances=[SimpleNamespace(assd=0.8, at_vertices=np.zeros(1))], reconstruction=surfaces,
+                            femur=SimpleNamespace(original=surfaces), to_dict=dict)
+    monkeypatch.setattr(shape, "why_not", lambda *_, **__: "")
+    monkeypatch.setattr(shape, "_fitted", lambda *_: (found, {}))
+    monkeypatch.setitem(RULES, "SHAPE_FIT_FAILED", replace(RULES["SHAPE_FIT_FAILED"], high=limit_mm))
+    shape.fit(branch.context("shape", {"nsm_type": "bone_only"}))
+    assert ("NSM_FAR_FROM_FEMUR" in dict(branch.warnings)) is told
 
 
 class TestScore:

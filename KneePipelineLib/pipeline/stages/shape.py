@@ -5,6 +5,8 @@ One fit may fail, or its model may be missing, and the other is still made; what
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +19,13 @@ from ...results import Output, ShapePicture
 from ...shape import FitOptions, ShapeFit, fit_femur, load_model, model_files, wanted_kinds, why_not
 from ..context import StageContext
 from ..files import read_json, write_json
+from ..processes import cores
 
 NAMES = ("femur", "fem_cart")
 """Structures of a model's surfaces, in their order."""
 ORIGINAL_FILES = {"femur": "femur_mesh_NSM_orig.vtk", "fem_cart": "fem_cart_mesh_NSM_orig.vtk"}
 PREFIXES = {"bone_and_cart": "NSM_recon_", "bone_only": "NSM_bone_only_recon_"}
 DISTANCE_ARRAY = "distance to original (mm)"
-FAR_MM = 1.0
-"""Average distance of the reconstructed from the original bone above which the model hardly describes this femur."""
 
 
 def fit(context: StageContext) -> dict:
@@ -66,7 +67,7 @@ def fit(context: StageContext) -> dict:
                     zip(NAMES, found.reconstruction, found.femur.original, strict=False)}
         fits[kind.name] = {**found.to_dict(), **about, "vertices": vertices}
         _keep(meshes, kind.name, found)
-        if found.distances[0].assd > FAR_MM:
+        if not results.RULES["SHAPE_FIT_FAILED"].allows(found.distances[0].assd):
             context.warn("NSM_FAR_FROM_FEMUR", f"The reconstructed femur ({kind.title}) lies "
                          f"{found.distances[0].assd:.1f} mm from the original on average; its shape values and score "
                          "stand for little.")
@@ -88,9 +89,23 @@ def _fitted(context: StageContext, kind: object, femur: tuple, progress: object)
     context.use_device(str(device))
     tuning = FitOptions.from_config(model.config, seed=options.seed)
     bone, cartilage, side = femur
-    found = fit_femur(model, bone, cartilage, side, options=tuning, clip=options.clip_femur_top, device=device,
-                      progress=progress)
+    with _half_the_cores():
+        found = fit_femur(model, bone, cartilage, side, options=tuning, clip=options.clip_femur_top, device=device,
+                          progress=progress)
     return found, {"model": files.name or "own"}
+
+
+@contextlib.contextmanager
+def _half_the_cores() -> Iterator[None]:
+    """The other branches run meanwhile. Always the same number, so that a sum is rounded alike, alone or beside them."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, cores() // 2)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _keep(meshes: dict[str, np.ndarray], kind: str, found: ShapeFit) -> None:
