@@ -13,6 +13,7 @@ from importlib import import_module
 _HOMES = {
     "Output": "outputs",
     "Drawing": "dicom_segments",
+    "texts_without": "archive",
     "dicom_seg_output": "dicom_seg",
     "drawing_of": "dicom_segments",
     "read_source": "dicom_source",
@@ -57,6 +58,7 @@ __all__ = [
     "run_facts",
     "software_versions",
     "summary",
+    "texts_without",
     "validate_results",
     "write_dicom_seg",
     "write_label_files",

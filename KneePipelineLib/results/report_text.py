@@ -137,10 +137,14 @@ def provenance(record: Mapping) -> str:
     made["Options digest"] = run["options_digest"]
     options = {key: _shown(value) for key, value in run["options"].items()}
     times = {stage: f"{seconds:.2f} s" for stage, seconds in run.get("timings_s", {}).items()}
-    files = {o["path"]: o["title"] for o in record["outputs"]}
     left = facts("Run", made) + facts("Times", times) + facts("Versions", run["versions"])
-    right = facts("Options", options) + facts("Files beside this report", files)
+    right = facts("Options", options) + files_beside(record)
     return f'<div class="columns"><div>{left}</div><div>{right}</div></div>'
+
+
+def files_beside(record: Mapping) -> str:
+    """What lies in the report's folder."""
+    return facts("Files beside this report", {o["path"]: o["title"] for o in record["outputs"]})
 
 
 def footer(record: Mapping) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,15 @@ from KneePipelineLib.phantom.dicom import PATIENT_ID, PATIENT_NAME, write_dicom
 from KneePipelineLib.pipeline.context import StageContext
 from KneePipelineLib.pipeline.plan import step_named
 from KneePipelineLib.pipeline.stages import dicom_seg, formatting
+from KneePipelineLib.results import (
+    build_results,
+    report_output,
+    results_outputs,
+    run_facts,
+    validate_results,
+    write_report,
+    write_results,
+)
 
 NAME = "knee_segmentation.dcm"
 
@@ -51,7 +61,16 @@ class Stage:
                                     results={"input": {"dicom": dicom}, "segmentation": {"source": "given"}})
         outputs, told = dicom_seg.write(self.context, self.labels if labels is None else labels, "left")
         assert told == self.warnings
+        self.outputs = outputs
         return [output.path for output in outputs]
+
+    def write_record(self) -> None:
+        """results.json, results.csv and the report, which list what was written."""
+        listed = [*self.outputs, report_output(), *results_outputs(),
+                  *formatting.archive_outputs(self.context.options)]
+        record = build_results(prefix="knee", run=run_facts({}, []), side="left", outputs=listed)
+        write_report(self.folder / "out", record)
+        write_results(self.folder / "out", record)
 
 
 @pytest.fixture
@@ -101,10 +120,30 @@ def test_failure_costs_a_warning_without_names(stage: Stage, damage: str, monkey
 @pytest.mark.parametrize(("choice", "packed"), [("auto", False), ("on", True)])
 def test_zip_names_the_patient_only_when_asked(stage: Stage, choice: str, packed: bool) -> None:
     stage.write(dicom_seg=choice, zip=True)
-    (stage.folder / "out" / "results.json").write_text("{}")
+    stage.write_record()
     formatting.pack(stage.context)
     with zipfile.ZipFile(stage.folder / "out" / "knee_results.zip") as archive:
-        assert archive.namelist() == ([NAME, "results.json"] if packed else ["results.json"])
+        assert archive.namelist() == [*([NAME] if packed else []), "report.html", "results.csv", "results.json"]
+
+
+@pytest.mark.parametrize(("choice", "packed"), [("auto", False), ("on", True)])
+def test_what_the_zip_says_it_holds_is_in_it(stage: Stage, choice: str, packed: bool) -> None:
+    stage.write(dicom_seg=choice, zip=True)
+    stage.write_record()
+    before = {name: (stage.folder / "out" / name).read_text() for name in ("results.json", "report.html")}
+    formatting.pack(stage.context)
+    with zipfile.ZipFile(stage.folder / "out" / "knee_results.zip") as archive:
+        names, texts = archive.namelist(), {name: archive.read(name).decode() for name in before}
+    record = json.loads(texts["results.json"])
+    validate_results(record)
+    assert sorted(output["path"] for output in record["outputs"]) == names
+    assert (NAME in names, NAME in texts["report.html"]) == (packed, packed)
+    assert "knee_results.zip" not in texts["report.html"]
+    assert "results.csv" in texts["report.html"]
+    for name, text in before.items():
+        assert (stage.folder / "out" / name).read_text() == text, "the folder itself holds all of them"
+        assert NAME in text
+        assert "knee_results.zip" in text
 
 
 def test_choice_is_an_option_that_repeats_the_writing_only() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from ... import results
@@ -67,13 +68,15 @@ def write_record(context: StageContext, found: Findings, outputs: list[Output]) 
 def pack(context: StageContext) -> None:
     """The archive, when one was asked for.
 
-    It is made to be passed on, so the one file that names the patient stays out unless it was asked for by name.
+    It is made to be passed on, so the one file that names the patient stays out unless it was asked for by name. What
+    lists the files in it lists those that are in it.
     """
     options = context.options
     if options.zip:
         context.progress(0.9, "Packing the results")
         without = () if options.dicom_seg == "on" else (results.dicom_seg_output(options.prefix).path,)
-        write_archive(context.out, f"{options.prefix}_results.zip", without)
+        name = f"{options.prefix}_results.zip"
+        write_archive(context.out, name, without, results.texts_without(context.out, (name, *without)))
 
 
 class Findings:
@@ -168,8 +171,12 @@ def archive_outputs(options: JobOptions) -> list[Output]:
     return [Output(role="archive", path=path, type="archive", title="All results in one file")]
 
 
-def write_archive(folder: Path, name: str, without: tuple[str, ...] = ()) -> None:
-    """Pack the files of a folder, in one order and with one date, so that equal results make equal archives."""
+def write_archive(folder: Path, name: str, without: tuple[str, ...] = (), texts: Mapping[str, str] | None = None,
+                  ) -> None:
+    """Pack the files of a folder, in one order and with one date, so that equal results make equal archives.
+
+    `without` are names that stay out, `texts` what some files say in the archive instead.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (name, *without))
     try:
         with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -177,6 +184,9 @@ def write_archive(folder: Path, name: str, without: tuple[str, ...] = ()) -> Non
                 entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), FIXED_DATE)
                 entry.external_attr = 0o644 << 16
                 entry.compress_type = zipfile.ZIP_DEFLATED
+                if entry.filename in (texts or {}):
+                    archive.writestr(entry, texts[entry.filename].encode("utf-8"))
+                    continue
                 with path.open("rb") as source, archive.open(entry, "w") as target:
                     while block := source.read(1 << 20):
                         target.write(block)
