@@ -50,6 +50,7 @@ class StateExecution:
         self.job, self.workers = job, workers
         self._waiting = list(steps)
         self._attempts: dict[str, Attempt] = {}
+        self._prepared: set[str] = set()
 
     def run(self) -> None:
         """Return when every step is done, skipped or has failed in a way that others survive (the barrier).
@@ -66,7 +67,9 @@ class StateExecution:
             now = self.job.clock.monotonic()
             for attempt in sorted(self._attempts.values(), key=self._turn):
                 if attempt.lane is None and attempt.due <= now:
-                    self._launch(attempt, self.workers.idle(self.job.expected_s(attempt.step)))
+                    self._launch(attempt, self.workers.idle(attempt.step.name, self.job.expected_s(attempt.step),
+                                                            [step.name for step in self._waiting]))
+            self._prepare_later_ones()
             self._hear(self.job.wait(now + 1.0))
             self._look_for_hangs()
 
@@ -75,6 +78,17 @@ class StateExecution:
         already. Short ones keep the plan's order, in which a step finds what the one before it has read."""
         expected_s = self.job.expected_s(attempt.step)
         return -expected_s if expected_s >= LONG_STEP_S else 0.0
+
+    def _prepare_later_ones(self) -> None:
+        """While long steps wait for others, a worker imports their libraries: unless they will be skipped or reused."""
+        job = self.job
+        for step in self._waiting:
+            if step.name in self._prepared or not step.libraries or job.expected_s(step) < LONG_STEP_S:
+                continue
+            self._prepared.add(step.name)
+            done = step.checkpointed and not job.options.restart and job.store.load(step.folder)[0] is not None
+            if step.name in job.wanted and not done and not step.applies(job.options, job.results):
+                self.workers.prepare(step)
 
     def _begin_ready(self) -> None:
         here = {step.name for step in self._waiting} | set(self._attempts)

@@ -53,6 +53,8 @@ class Lane:
         path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, TOKEN_VARIABLE: self._token, faults.RUN_PID_VARIABLE: str(os.getpid()),
                        "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+        # Threads that wait for one another sleep instead of spinning: other steps, and other people, use the cores too.
+        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "KneePipelineLib.pipeline.worker", *preload], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=os.name != "nt",

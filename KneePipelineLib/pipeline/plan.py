@@ -72,6 +72,8 @@ class Step:
         Whether it may run on a GPU, so that falling back to the CPU can help it.
     edited : bool
         Whether it takes a person's edit of the published label map as an input.
+    libraries : tuple of str
+        Modules that a worker may import for it while it still waits for other steps.
     publishes : bool
         Whether its files are the results in the run folder itself instead of in ``checkpoints/``.
     applies : callable
@@ -94,6 +96,7 @@ class Step:
     failure_code: str = "PIPELINE_ERROR"
     uses_device: bool = False
     edited: bool = False
+    libraries: tuple[str, ...] = ()
     publishes: bool = False
     applies: Applies = _always
 
@@ -207,7 +210,8 @@ STEPS: tuple[Step, ...] = (
                   "seed"),
          rooms=("imaging", "morphometry", "shape"), weight=10.0,
          degrades_to="everything but the shape model and its score",
-         failure_code="NSM_FAILED", uses_device=True, applies=_no_shape),
+         failure_code="NSM_FAILED", uses_device=True, applies=_no_shape,
+         libraries=("torch", "vtk", "scipy.spatial", "KneePipelineLib.pipeline.stages.shape")),
     Step("table", State.FUSION, "Joining the results", "fusion:join",
          reads=("thickness?", "t2?"), writes=("table.json",), rooms=("imaging", "relaxometry", "results"), weight=0.1,
          degrades_to="each branch's own results"),

@@ -165,3 +165,8 @@ def _guard(token: str) -> None:
 
 if __name__ == "__main__":
     _guard(sys.argv[1])
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

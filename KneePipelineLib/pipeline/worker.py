@@ -60,7 +60,7 @@ def main() -> int:
     requests: queue.Queue[dict | None] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     for name in sys.argv[1:]:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError, OSError):  # a step that needs it will say so
             importlib.import_module(name)
     channel.send({"event": "ready"})
     while (request := requests.get()) is not None:

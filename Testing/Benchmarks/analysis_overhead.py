@@ -5,7 +5,8 @@
 A digital qDESS series with its labels; thickness, T2 and a shape fit with a small checkpoint (made in FOLDER when it is
 not there; minutes). Everything before ANALYSIS is done once and taken over by every run. Measured are ANALYSIS with all
 branches and with each branch alone, its steps before included, in alternating order. Bar, of the fastest repeats: wall
-<= 1.10 x max(longest branch alone, CPU seconds of all steps / cores).
+<= 1.10 x max(longest branch alone, CPU seconds / cores), where the CPU seconds are those of all processes of the run,
+from the beginning of ANALYSIS to its end; the share of the steps themselves is printed beside.
 
 Wall times of a busy machine mean little: the share of the cores that was taken by others is printed beside each, and
 above a tenth the ratio is said not to count (exit code 2). CPU seconds tell more then: those of all branches side by
@@ -15,6 +16,7 @@ side against the same steps one by one are what the branches cost each other.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -43,15 +45,16 @@ sys.exit(run_job(JobOptions.from_dict(json.loads(sys.argv[1])), events="-"))
 
 @dataclass(frozen=True)
 class Measured:
-    """One run of ANALYSIS: wall seconds; CPU and wall seconds of each step; share of the cores that others had."""
+    """One run of ANALYSIS: wall and CPU seconds; both of each step; share of the cores that others had."""
 
     wall_s: float
+    cpu_s: float
     steps: dict[str, tuple[float, float]]
     others: float
 
     @property
-    def cpu_s(self) -> float:
-        """CPU seconds of all steps."""
+    def steps_cpu_s(self) -> float:
+        """CPU seconds within the steps: without workers' start, checkpoints and the orchestrator."""
         return sum(cpu for cpu, _ in self.steps.values())
 
 
@@ -79,14 +82,14 @@ def analyse(base: Path, out: Path, options: dict, branches: tuple[str, ...]) -> 
     """Run ANALYSIS on what ``base`` holds, and end the run when it is over."""
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(base, out)
-    began = ended = others = None
+    began = ended = None
     with start({**options, "output": str(out), "steps": list(branches)}) as process:
         for line in process.stdout:
             state = json.loads(line).get("state")
             if state == "ANALYSIS" and began is None:
-                began, before = time.perf_counter(), _cpu_times()
+                began, before, own_before = time.perf_counter(), _cpu_times(), _cpu_of(process.pid)
             elif state in LATER:
-                ended, after = time.perf_counter(), _cpu_times()
+                ended, after, own_after = time.perf_counter(), _cpu_times(), _cpu_of(process.pid)
                 break
         process.terminate()
         process.stdout.read()
@@ -100,8 +103,19 @@ def analyse(base: Path, out: Path, options: dict, branches: tuple[str, ...]) -> 
     if missing:
         raise SystemExit(f"not done: {', '.join(sorted(missing))}")
     busy, total = (b - a for a, b in zip(before, after, strict=True))
-    others = max(busy - sum(cpu for cpu, _ in steps.values()), 0.0) / total if total else float("nan")
-    return Measured(ended - began, steps, others)
+    own = own_after - own_before
+    return Measured(ended - began, own, steps, max(busy - own, 0.0) / total if total else float("nan"))
+
+
+def _cpu_of(pid: int) -> float:
+    """CPU seconds that a process, its living descendants and those they have outlived have used so far."""
+    import psutil
+
+    root, seconds = psutil.Process(pid), 0.0
+    for process in (root, *root.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
 
 
 def _cpu_times() -> tuple[float, float]:
@@ -129,7 +143,8 @@ def measure(folder: Path, options: dict, repeats: int) -> dict[str, list[Measure
         for kind, branches in KINDS.items():
             one = analyse(base, folder / "run", options, branches)
             found[kind].append(one)
-            print(f"  {kind:16} {one.wall_s:6.2f} s wall, {one.cpu_s:6.2f} s CPU, others {100 * one.others:3.0f} %: "
+            print(f"  {kind:16} {one.wall_s:6.2f} s wall, {one.cpu_s:6.2f} s CPU ({one.steps_cpu_s:.2f} in steps), "
+                  f"others {100 * one.others:3.0f} %: "
                   + ", ".join(f"{name} {wall:.2f} ({cpu:.2f})" for name, (cpu, wall) in one.steps.items()), flush=True)
     return found
 
@@ -170,7 +185,7 @@ def report(found: dict[str, list[Measured]]) -> int:
     print(f"longest branch {best[alone].wall_s:6.2f} s   ({alone})")
     print(f"CPU / cores    {shared_s:6.2f} s   ({cores()} cores)")
     print(f"ANALYSIS       {best[ALL].wall_s:6.2f} s   ratio {ratio:.3f}   (bar: {BAR:g})")
-    print(f"CPU            {best[ALL].cpu_s:6.2f} s side by side, {sum(one_by_one.values()):.2f} s one by one")
+    print(f"CPU of steps   {best[ALL].steps_cpu_s:6.2f} s side by side, {sum(one_by_one.values()):.2f} s one by one")
     others = max(best[kind].others for kind in (ALL, alone))
     if others > QUIET:
         print(f"others had {100 * others:.0f} % of the cores: the ratio does not count; repeat on a quiet machine")

@@ -97,7 +97,7 @@ def _fitted(context: StageContext, kind: object, femur: tuple, progress: object)
 
 @contextlib.contextmanager
 def _half_the_cores() -> Iterator[None]:
-    """The other branches run meanwhile. Always the same number, so that a sum is rounded alike, alone or beside them."""
+    """Other branches run meanwhile. Always the same number: a sum shall be rounded alike, alone or beside them."""
     import torch
 
     before = torch.get_num_threads()
