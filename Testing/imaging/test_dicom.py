@@ -1,4 +1,4 @@
-"""DICOM series as folders, files and archives: order, place, selection, compression, a sentence for each fault."""
+"""DICOM series as folders and files: order, place, selection, and what leaves the reader."""
 
 from __future__ import annotations
 
@@ -11,46 +11,14 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from KneePipelineLib.errors import (
-    ConfigError,
-    DicomError,
-    InputTooLargeError,
-    InvalidFormatError,
-    KneePipelineError,
-    NothingUsableError,
-)
-from KneePipelineLib.imaging import (
-    Limits,
-    dicom_facts,
-    list_series,
-    open_input,
-    read_echoes,
-    read_image,
-    read_labels,
-)
+from KneePipelineLib.errors import ConfigError, DicomError, NothingUsableError
+from KneePipelineLib.imaging import dicom_facts, list_series, open_input, read_image
+from Testing.imaging.refusals import codes, fails
 
 
 def right_handed(make: object) -> list[np.ndarray]:
     """The 24 of the 48 axis orders that DICOM can express: its slice axis is the normal of the image plane."""
     return [d for d in make.permutations if np.linalg.det(d) > 0]
-
-
-def codes(volume: object) -> list[str]:
-    return [code for code, _ in volume.meta["warnings"]]
-
-
-def fails(error: type[KneePipelineError], path: Path, read: object = read_image,
-          **options: object) -> KneePipelineError:
-    with pytest.raises(error) as caught:
-        read(path, **options)
-    found = caught.value
-    assert type(found) is error
-    text = found.message + found.hint + repr(found.details)
-    assert found.message.endswith(".")
-    assert found.hint
-    for secret in ("ecret", "1.2.826", str(path)):
-        assert secret not in text
-    return found
 
 
 def test_every_plane_is_read_in_place_and_as_itk_reads_it(make: object, tmp_path: Path) -> None:
@@ -163,81 +131,6 @@ def test_localizers_and_screenshots_beside_the_series_are_passed_over(make: obje
     fails(NothingUsableError, tmp_path / "report.dcm", list_series)
 
 
-@pytest.mark.parametrize(("syntax", "dtype"), [
-    ("rle", np.int16), ("j2k", np.int16), ("jpegll", np.int16), ("jpegls", np.int16), ("j2k", np.uint16)])
-def test_compressed_pixels_are_read(syntax: str, dtype: type, make: object, tmp_path: Path) -> None:
-    volume = make.volume(make.oblique(), size=(48, 40, 3), dtype=dtype)
-    for path in make.series(tmp_path, volume):
-        make.compress(path, syntax)
-        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID.is_compressed
-    found = read_image(tmp_path)
-    assert found.array.dtype == dtype
-    assert make.points(found) == make.points(volume)
-
-
-def test_slices_shared_among_children_keep_their_order(make: object, tmp_path: Path,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    volume = make.volume(size=(12, 10, 7))
-    for path in make.series(tmp_path, volume):
-        make.compress(path, "jpegls")
-    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels._FILES_WORTH_A_CHILD", 3)
-    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels._THREADS", 3)
-    assert make.points(read_image(tmp_path)) == make.points(volume)
-
-
-def test_a_damaged_compressed_slice_is_a_sentence(make: object, tmp_path: Path) -> None:
-    files = make.series(tmp_path, make.volume(size=(48, 40, 3)))
-    for path in files:
-        make.compress(path, "j2k")
-    dataset = pydicom.dcmread(files[1])
-    stream = pydicom.encaps.get_frame(dataset.PixelData, 0)
-    dataset.PixelData = pydicom.encaps.encapsulate([stream[:60]])
-    dataset.save_as(files[1])
-    assert "damaged" in fails(DicomError, tmp_path).message
-
-
-@pytest.mark.parametrize(("code", "limit_s", "sentence"), [
-    ("import os; os.abort()", 60, "broke down"), ("import time; time.sleep(60)", 0.5, "too long")])
-def test_a_decoder_that_dies_or_hangs_is_a_sentence(code: str, limit_s: float, sentence: str, make: object,
-                                                    tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for path in make.series(tmp_path, make.volume()):
-        make.compress(path, "jpegls")
-    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels._CHILD", code)
-    monkeypatch.setattr("KneePipelineLib.imaging.dicom_pixels.CHILD_TIMEOUT_S", limit_s)
-    assert sentence in fails(DicomError, tmp_path).message
-
-
-def test_big_endian_and_deflated_files_are_read(make: object, tmp_path: Path) -> None:
-    volume = make.volume()
-    for path in make.series(tmp_path / "deflated", volume):
-        dataset = pydicom.dcmread(path)
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
-        dataset.save_as(path, enforce_file_format=True)
-    assert make.points(read_image(tmp_path / "deflated")) == make.points(volume)
-
-    def big_endian(dataset: object, _: int) -> None:
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
-        dataset.PixelData = np.frombuffer(dataset.PixelData, "<i2").astype(">i2").tobytes()
-
-    make.series(tmp_path / "big", volume, tweak=big_endian)
-    found = read_image(tmp_path / "big")
-    assert make.points(found) == make.points(volume)
-    assert found.array.dtype.isnative
-
-
-def test_rescaling_is_applied_slice_by_slice(make: object, tmp_path: Path) -> None:
-    volume = make.volume()
-
-    def rescale(dataset: object, k: int) -> None:
-        dataset.RescaleSlope, dataset.RescaleIntercept = str(k + 0.5), "-10"
-
-    make.series(tmp_path, volume, tweak=rescale)
-    found = read_image(tmp_path)
-    assert found.array.dtype == np.float32
-    expected = volume.array * (np.arange(5) + 0.5)[:, None, None] - 10
-    assert found.array == pytest.approx(expected)
-
-
 def test_spacing_above_slice_thickness_is_normal_and_position_decides(make: object, tmp_path: Path) -> None:
     def lie(dataset: object, _: int) -> None:
         dataset.SpacingBetweenSlices = "99"
@@ -263,31 +156,6 @@ def test_header_rounding_is_tolerated(make: object, tmp_path: Path) -> None:
     assert found.same_grid(volume, 0.05)
 
 
-@pytest.mark.parametrize("kept", [[0, 1, 3, 4, 5], [0, 1, 2, 3, 5], [0, 3, 4, 5]])
-def test_missing_slices_are_noticed(kept: list[int], make: object, tmp_path: Path) -> None:
-    make.series(tmp_path, make.volume(size=(7, 6, 6)), slices=kept)
-    error = fails(DicomError, tmp_path)
-    assert "irregularly spaced" in error.message
-    assert "missing" in error.message
-    assert "2.00 mm elsewhere" in error.message
-
-
-def test_a_slice_out_of_line_is_noticed(make: object, tmp_path: Path) -> None:
-    def drift(dataset: object, k: int) -> None:
-        dataset.ImagePositionPatient = make.decimal(np.array([0.0, 3.0 * k, 2.0 * k]))
-
-    make.series(tmp_path, make.volume(), tweak=drift)
-    assert "not stacked straight" in fails(DicomError, tmp_path).message
-
-
-def test_doubled_positions_are_noticed(make: object, tmp_path: Path) -> None:
-    uid = pydicom.uid.generate_uid()
-    make.series(tmp_path, make.volume(), SeriesInstanceUID=uid)
-    make.series(tmp_path, make.volume(), SeriesInstanceUID=uid, slices=[1, 3], first_instance=50)
-    assert "2 of the series' 5 slice positions" in fails(DicomError, tmp_path).message
-    fails(DicomError, tmp_path, read_echoes)
-
-
 def test_a_series_exported_twice_is_read_once(make: object, tmp_path: Path) -> None:
     for path in make.series(tmp_path / "a", make.volume()):
         (tmp_path / "b").mkdir(exist_ok=True)
@@ -295,112 +163,6 @@ def test_a_series_exported_twice_is_read_once(make: object, tmp_path: Path) -> N
     found = read_image(tmp_path)
     assert make.points(found) == make.points(make.volume())
     assert codes(found) == ["REPEATED_FILES"]
-
-
-def spoil(**changes: object) -> object:
-    """Change elements of slice 2 only."""
-    def tweak(dataset: object, k: int) -> None:
-        if k == 2:
-            for keyword, value in changes.items():
-                if value is None:
-                    delattr(dataset, keyword)
-                else:
-                    setattr(dataset, keyword, value)
-    return tweak
-
-
-@pytest.mark.parametrize(("changes", "sentence"), [
-    ({"ImagePositionPatient": None}, "1 of the series' 5 image"),
-    ({"ImageOrientationPatient": None}, "do not say where"),
-    ({"PixelSpacing": None}, "PixelSpacing"),
-    ({"PixelSpacing": ["0.5", "0.9"]}, "pixel spacings"),
-    ({"ImageOrientationPatient": [0, 1, 0, 0, 0, 1]}, "orientations"),
-    ({"Rows": 3, "Columns": 14}, "2 sizes"),
-    ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "RGB"),
-])
-def test_one_odd_slice_spoils_a_series(changes: dict, sentence: str, make: object, tmp_path: Path) -> None:
-    make.series(tmp_path, make.volume(), tweak=spoil(**changes))
-    assert sentence in fails(DicomError, tmp_path).message
-
-
-@pytest.mark.parametrize(("changes", "sentence"), [
-    ({"PixelSpacing": ["0", "0"]}, "impossible spacing"),
-    ({"PixelSpacing": ["500", "500"]}, "impossible spacing"),
-    ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "perpendicular"),
-    ({"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}, "perpendicular"),
-])
-def test_impossible_geometry_is_refused(changes: dict, sentence: str, make: object, tmp_path: Path) -> None:
-    def tweak(dataset: object, _: int) -> None:
-        for keyword, value in changes.items():
-            setattr(dataset, keyword, value)
-
-    make.series(tmp_path, make.volume(), tweak=tweak)
-    with pytest.raises(KneePipelineError, match=sentence):
-        read_image(tmp_path)
-
-
-def test_colour_and_screen_films_are_refused(make: object, tmp_path: Path) -> None:
-    dataset = make.dataset(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0, BitsAllocated=8,
-                           BitsStored=8, HighBit=7, SeriesInstanceUID="1.2.9")
-    make.pixels(dataset, np.zeros((4, 5), np.uint8))
-    dataset.PixelData = bytes(60)
-    dataset.save_as(tmp_path / "rgb.dcm", enforce_file_format=True)
-    assert "RGB" in fails(DicomError, tmp_path).message
-    film = make.dataset(SeriesInstanceUID="1.2.9", NumberOfFrames=4)
-    make.pixels(film, np.zeros((4, 5, 6), np.uint16))
-    film.save_as(tmp_path / "rgb.dcm", enforce_file_format=True)
-    assert "do not say where they lie" in fails(DicomError, tmp_path).message
-
-
-@pytest.mark.parametrize("kept", [-1, 0.9, 0.5])
-def test_pixels_cut_short_are_noticed(kept: float, make: object, tmp_path: Path) -> None:
-    files = make.series(tmp_path, make.volume(size=(64, 64, 5)))
-    data = files[2].read_bytes()
-    files[2].write_bytes(data[: int(kept * len(data)) if kept > 0 else kept])
-    assert "1 of the series' 5" in fails(DicomError, tmp_path).message
-
-
-def test_headers_cut_short_are_noticed(make: object, tmp_path: Path) -> None:
-    files = make.series(tmp_path, make.volume(size=(7, 6, 6)))
-    files[5].write_bytes(files[5].read_bytes()[:140])
-    found = read_image(tmp_path)  # the last slice is gone, what is left is regular: read, but not silently
-    assert found.size == (7, 6, 5)
-    assert codes(found) == ["DAMAGED_FILES"]
-    for path in files:
-        path.write_bytes(path.read_bytes()[:140])
-    assert "None of the 6" in fails(DicomError, tmp_path).message
-
-
-def test_damaged_files_are_named_as_a_cause_of_gaps(make: object, tmp_path: Path) -> None:
-    files = make.series(tmp_path, make.volume(size=(7, 6, 6)))
-    files[2].write_bytes(files[2].read_bytes()[:140])
-    error = fails(DicomError, tmp_path)
-    assert "irregularly spaced" in error.message
-    assert error.hint.startswith("1 DICOM file(s) of the input are damaged")
-
-
-def test_missing_pixels_are_noticed(make: object, tmp_path: Path) -> None:
-    make.series(tmp_path, make.volume(), tweak=spoil(PixelData=None))
-    assert "1 of the series' 5" in fails(DicomError, tmp_path).message
-
-
-def test_a_constant_series_is_refused(make: object, tmp_path: Path) -> None:
-    volume = make.volume()
-    make.series(tmp_path, volume.with_array(np.zeros_like(volume.array)))
-    assert "constant" in fails(InvalidFormatError, tmp_path).message
-
-
-def test_limits_hold_before_pixels_are_read(make: object, tmp_path: Path) -> None:
-    make.series(tmp_path, make.volume())
-    fails(InputTooLargeError, tmp_path, limits=Limits(max_voxels=209))
-    fails(InputTooLargeError, tmp_path, limits=Limits(max_files=4))
-    fails(InputTooLargeError, tmp_path, limits=Limits(max_file_bytes=100))
-    assert read_image(tmp_path, limits=Limits(max_voxels=210, max_files=5)).size == (7, 6, 5)
-
-
-def test_segmentation_objects_are_no_label_maps_yet(make: object, tmp_path: Path) -> None:
-    make.series(tmp_path, make.volume())
-    assert "DICOM" in fails(InvalidFormatError, tmp_path, read_labels).message
 
 
 def test_magnitude_is_read_where_phase_lies_beside_it(make: object, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from KneePipelineLib.imaging.labels import (
 from KneePipelineLib.imaging.volume import Volume
 from KneePipelineLib.morphometry import MEASURES, BoneSurface
 
+pytest.register_assert_rewrite("Testing.results.dicom_seg_case")
+
 # LPS mm: where the bones are and how large (ellipsoids); the patella lies in front (small y).
 BALLS = {
     "femur": ((0, 0, 28), (30, 26, 24)), "tibia": ((0, 0, -26), (30, 22, 22)), "patella": ((0, -40, 26), (14, 8, 15)),
