@@ -47,6 +47,8 @@ class KneeJob(JobCallbacks):
         results.json of the finished run.
     imported : object
         What the importer returned.
+    replaces : object
+        The earlier import whose place this one takes; for a repeated analysis.
     error : KneePipelineError or None
         Why it failed; a SegmentMappingError carries the mapping table.
     """
@@ -59,6 +61,7 @@ class KneeJob(JobCallbacks):
         self.exported: ExportedInputs | None = None
         self.results: Path | None = None
         self.imported: Any = None
+        self.replaces: Any = None
         self.error: KneePipelineError | None = None
         self.output: Path | None = None
         self._factory, self._importer, self._python = process_factory, importer, python

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CancelledError, ConfigError, KneePipelineError
 from .job import KneeJob, stop_all
 from .process import QtProcess
 from .request import JobRequest
 from .scene_importer import importer
+
+if TYPE_CHECKING:
+    from .scene_results import ImportedResults
 
 
 class KneePipelineLogicBase:
@@ -84,6 +87,8 @@ class KneePipelineLogicBase:
     def reanalyse(self, segmentation: Any, previous: KneeJob | None = None, **options: Any) -> KneeJob:
         """Measure again after the segmentation was corrected by hand; what does not depend on it is not repeated.
 
+        The results take the place of the earlier job's in the scene: its nodes and its folder go.
+
         :param segmentation: the corrected segmentation node; it is filled with the labels as they were measured.
         :param previous: the job whose results are corrected; the last one of this logic without it.
         :param options: as for `process`, from `importResults` on.
@@ -97,18 +102,22 @@ class KneePipelineLogicBase:
                               "Run process with the segmentation instead, or give the earlier job.")
         request = previous.request.copy(segmentation_node=segmentation, reanalyse=True, restart=False,
                                         output_folder=previous.output)
-        return self.run(request, segmentation, **options)
+        return self.run(request, segmentation, replaces=previous.imported or previous.replaces, **options)
 
-    def run(self, request: JobRequest, outputSegmentation: Any = None, *, importResults: bool = True,
-            waitForCompletion: bool = True, onDone: Callable[[KneeJob], None] | None = None,
+    def run(self, request: JobRequest, outputSegmentation: Any = None, *, replaces: ImportedResults | None = None,
+            importResults: bool = True, waitForCompletion: bool = True, onDone: Callable[[KneeJob], None] | None = None,
             onFailed: Callable[[str, str, str], None] | None = None,
             onProgress: Callable[[float, str, str, float | None], None] | None = None,
             onCancelled: Callable[[], None] | None = None, processFactory: Callable[[], Any] = QtProcess) -> KneeJob:
-        """As `process`, for a request that is already put together."""
+        """As `process`, for a request that is already put together.
+
+        :param replaces: an earlier import whose place in the scene the results take.
+        """
         if self.busy:
             raise ConfigError("An analysis is running already.", "Wait until it has finished, or call cancel().")
-        bring_in = importer(outputSegmentation) if importResults else None
+        bring_in = importer(outputSegmentation, replaces=replaces) if importResults else None
         job = self.job = KneeJob(request, processFactory, importer=bring_in)
+        job.replaces = replaces
         if onDone is not None:
             job.on_done = lambda results: onDone(job)
         for name, callback in (("on_failed", onFailed), ("on_progress", onProgress), ("on_cancelled", onCancelled)):

@@ -108,3 +108,20 @@ def remove_node(scene: Any, node: Any) -> None:
     for display in displays:
         if display is not None and scene.IsNodePresent(display):
             scene.RemoveNode(display)
+
+
+def with_ancestors(tree: Any, item: int) -> list[int]:
+    """An item of the subject hierarchy and what it lies in, up to the scene."""
+    items = []
+    while item and item != tree.GetSceneItemID():
+        items.append(item)
+        item = tree.GetItemParent(item)
+    return items
+
+
+def nodes_below(tree: Any, item: int) -> list[Any]:
+    """The nodes of all items below an item."""
+    children = vtk.vtkIdList()
+    tree.GetItemChildren(item, children, True)
+    nodes = [tree.GetItemDataNode(children.GetId(i)) for i in range(children.GetNumberOfIds())]
+    return [node for node in nodes if node is not None]

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ..imaging import labels as L
 from . import colours, scene_models, scene_segmentation, scene_tables, scene_texts, scene_volumes
-from .scene_changes import SceneChanges, remove_node
+from .scene_changes import SceneChanges, nodes_below, remove_node, with_ancestors
 from .scene_files import read_label_map, read_scalar_volume
 from .scene_results import IMPORT, ROLE, RUN, ImportedResults, ImportOptions
 
@@ -207,7 +207,7 @@ class Import:
         item = tree.GetItemByDataNode(neighbour) if neighbour is not None else 0
         parent = tree.GetItemParent(item) if item else tree.GetSceneItemID()
         old = self.options.replace_folder
-        if old and old in _with_ancestors(tree, parent):
+        if old and old in with_ancestors(tree, parent):
             parent = tree.GetItemParent(old)
         self.results.folder_item = self.changes.add_folder(parent, f"{_side_word(self.side)} knee: KneePipeline")
 
@@ -215,7 +215,7 @@ class Import:
         """Remove an earlier import: its nodes and its folder; what a person put there moves to the new one."""
         scene = self.changes.scene
         tree = scene.GetSubjectHierarchyNode()
-        below = _nodes_below(tree, old)
+        below = nodes_below(tree, old)
         imports = {node.GetAttribute(IMPORT) for node in below} - {None, self.import_id}
         if self.changes.present(self.given) and self.given.GetAttribute(ROLE):
             self._mark(self.given, self.given.GetAttribute(ROLE))
@@ -238,6 +238,10 @@ class Import:
             for node in nodes:
                 if node is not self.given and _NUMBERED.search(node.GetName()):
                     node.SetName(self.changes.scene.GenerateUniqueName(_NUMBERED.sub("", node.GetName())))
+        if self.shape_folder:
+            tree = self.changes.scene.GetSubjectHierarchyNode()
+            tree.SetItemName(self.shape_folder, "")
+            tree.SetItemName(self.shape_folder, tree.GenerateUniqueItemName("Shape model"))
 
     def _read(self, future: Future, output: dict) -> Iterator[str]:
         """What a thread reads, waited for in short pieces: they also give it time where Python otherwise has none."""
@@ -279,20 +283,3 @@ def _of_shape(output: dict) -> bool:
 
 def _side_word(side: str) -> str:
     return side.capitalize() if side in ("right", "left") else "Examined"
-
-
-def _with_ancestors(tree: Any, item: int) -> list[int]:
-    items = []
-    while item and item != tree.GetSceneItemID():
-        items.append(item)
-        item = tree.GetItemParent(item)
-    return items
-
-
-def _nodes_below(tree: Any, item: int) -> list[Any]:
-    import vtk
-
-    children = vtk.vtkIdList()
-    tree.GetItemChildren(item, children, True)
-    nodes = [tree.GetItemDataNode(children.GetId(i)) for i in range(children.GetNumberOfIds())]
-    return [node for node in nodes if node is not None]

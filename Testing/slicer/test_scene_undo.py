@@ -6,17 +6,23 @@ import os
 import shutil
 import sys
 import unittest
+from functools import partial
+from unittest import mock
 
 import numpy as np
 import slicer
 from KneePipelineLib.errors import KneePipelineError
 from KneePipelineLib.imaging import read_labels
+from KneePipelineLib.slicer_side.job_states import JobState
+from KneePipelineLib.slicer_side.logic import KneePipelineLogicBase
+from KneePipelineLib.slicer_side.request import JobRequest
 from KneePipelineLib.slicer_side.scene import (
     ImportOptions,
     ImportStopped,
     import_all,
     import_results,
 )
+from KneePipelineLib.slicer_side.scene_importer import folder_still_there, importer
 
 sys.path.insert(0, os.path.dirname(__file__))
 from scene_case import (
@@ -25,8 +31,26 @@ from scene_case import (
     parent_of,
     reference_like,
     scene_state,
+    tree,
     voxels_ras,
 )
+
+
+class Finished:
+    """In place of a job: its run has ended before it began, only the import is left."""
+
+    def __init__(self, results, request, factory, importer=None):
+        self.request, self.results, self.output, self._importer = request, results, results.parent, importer
+        self.state, self.exported, self.imported, self.replaces = JobState.DONE, None, None, None
+
+    def start(self):
+        steps = self._importer(self.results, self) if self._importer else iter(())
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                self.imported = end.value
+                return
 
 
 class AllOrNothing(SceneCase):
@@ -177,6 +201,35 @@ class Reanalyse(SceneCase):
         self.assertEqual(len(folders), 1)
         self.assertEqual(second.table.GetName(), "Right knee: regions")
         self.assertIsNone(self.first.text.GetScene())
+
+    def test_scripts_refill_the_folder_too(self):
+        """`reanalyse` of the logic: one folder, no node twice, the corrected node stays; also after a scene closed."""
+        logic = KneePipelineLogicBase()
+        with mock.patch("KneePipelineLib.slicer_side.logic.KneeJob", partial(Finished, self.folder / "results.json")):
+            slicer.mrmlScene.Clear(0)
+            before = logic.process(waitForCompletion=False).imported
+            nodes, items = scene_state()
+            unseen = logic.reanalyse(before.segmentation, importResults=False, waitForCompletion=False)
+            self.assertIsNone(unseen.imported)
+            after = logic.reanalyse(before.segmentation, waitForCompletion=False).imported
+            self.assertIs(after.segmentation, before.segmentation)
+            self.assertEqual((len(scene_state()[0]), scene_state()[1]), (len(nodes), items))
+            self.assertEqual(parent_of(after.segmentation), after.folder_item)
+            slicer.mrmlScene.Clear(0)
+            bystander = tree().CreateFolderItem(tree().GetSceneItemID(), "A person's own")
+            self.assertEqual(folder_still_there(after), 0)
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "corrected")
+            logic.reanalyse(node, waitForCompletion=False)
+            self.assertEqual(tree().GetItemName(bystander), "A person's own")
+
+    def test_given_up_half_way_the_earlier_results_are_still_there(self):
+        before = scene_state()
+        bring = importer(self.node, replaces=self.first)
+        work = bring(self.folder / "results.json", Finished(self.folder / "results.json", JobRequest(), None))
+        while next(work) != "Run details":
+            pass
+        work.close()
+        self.assertEqual(scene_state(), before)
 
     def test_under_a_transform_the_labels_stay_where_they_are_in_the_world(self):
         shift = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
