@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ from .job_states import JobCallbacks, JobState, NoTicker, QtTicker, Ticker
 from .job_surroundings import stop_all
 from .process import JobProcess, PlainProcess, QtProcess, child_environment
 from .request import JobRequest
+from .run_folder import RunFolder, remove_abandoned
 from .run_told import RunTold, errors_in
 
 STEP_BUDGET_S = 0.01
@@ -68,7 +68,7 @@ class KneeJob(JobCallbacks):
         self._ticker: Ticker = NoTicker() if process_factory is PlainProcess else QtTicker()
         self._process: JobProcess | None = None
         self._steps: Iterator[Any] | None = None
-        self._folder: Path | None = None
+        self._folder: RunFolder | None = None
         self._own_output = self._cancelling = self._in_turn = False
         self._told = RunTold()
         self._unwatch: Callable[[], None] = lambda: None
@@ -91,14 +91,15 @@ class KneeJob(JobCallbacks):
             self.request.check()
             self._python, explicit = (self._python, True) if self._python else python_for_runs()
             self._explicit = explicit
-            self._folder = Path(tempfile.mkdtemp(prefix="KneePipeline-", dir=surroundings.temporary_path()))
+            self._folder = RunFolder(surroundings.temporary_path())
             self.output, self._own_output = surroundings.make_output(self.request)
         except (KneePipelineError, OSError) as error:
             self._fail(known(error))
             return
         surroundings.enlist(self)
         self._unwatch = surroundings.watch_scene(self._on_scene_close)
-        self._steps = export_inputs(self.request, self._folder, self.output)
+        remove_abandoned(surroundings.temporary_path())
+        self._steps = export_inputs(self.request, self._folder.path, self.output)
         self._enter(JobState.EXPORTING)
         if self.state.active:
             self._ticker.start(self.turn, BUSY_MS)
@@ -185,7 +186,9 @@ class KneeJob(JobCallbacks):
             return
         self._ticker.start(self.turn, IDLE_MS)
         process.start(environment.command(self._python, self.request.arguments(exported, self.output)),
-                      child_environment(self._python if self._explicit else None), self._folder)
+                      child_environment(self._python if self._explicit else None), self._folder.path)
+        if process.running:
+            self._folder.used_by(process.pid)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         kind = event["event"]
@@ -275,7 +278,7 @@ class KneeJob(JobCallbacks):
         if self._process is not None and self._process.running:
             self._process.kill()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def _enter(self, state: JobState) -> None:
         self.state = state

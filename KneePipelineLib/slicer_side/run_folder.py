@@ -1,0 +1,94 @@
+"""The temporary folder of a run, and what becomes of one whose Slicer broke down.
+
+Each folder says who uses it: the file in it is locked by Slicer, and names Slicer's process and the run's. A folder is
+abandoned when nobody holds the lock and, on the computer that made it, none of the processes exists any more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from threading import Thread
+
+PREFIX, USERS = "KneePipeline-", "in-use.json"
+
+
+class RunFolder:
+    """A new temporary folder that belongs to this process until `remove`.
+
+    Parameters
+    ----------
+    parent : str or None
+        Where it is made; None: the system's folder for such things.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+
+    def __init__(self, parent: str | None) -> None:
+        from ..environment.exclusive import hold
+
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        self._hold = hold(self.path / USERS)
+        self._processes: list[int] = []
+        self.used_by(os.getpid())
+
+    def used_by(self, process_id: int) -> None:
+        """Another process needs the folder, too."""
+        self._processes.append(process_id)
+        said = {"computer": socket.gethostname(), "processes": self._processes}
+        with contextlib.suppress(OSError):  # without it the folder is never taken for an abandoned one
+            (self.path / USERS).write_text(json.dumps(said), encoding="utf-8")
+
+    def remove(self) -> None:
+        """Nobody needs it any more."""
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def remove_abandoned(parent: str | None) -> Thread:
+    """Remove folders that a Slicer which broke down left behind, on another thread; nothing waits for it."""
+    thread = Thread(target=_sweep, args=(Path(parent or tempfile.gettempdir()),), daemon=True,
+                    name="KneePipeline clearing up")
+    thread.start()
+    return thread
+
+
+def _sweep(parent: Path) -> None:
+    with contextlib.suppress(OSError):
+        for folder in sorted(parent.glob(f"{PREFIX}*")):
+            if _is_ours(folder) and is_abandoned(folder):
+                for inside in folder.iterdir():  # who used it is forgotten last, lest half of it stays for good
+                    if inside.name != USERS:
+                        shutil.rmtree(inside, ignore_errors=True) if inside.is_dir() and not inside.is_symlink() \
+                            else inside.unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """A real folder of this user; a link may lead anywhere."""
+    return folder.is_dir() and not folder.is_symlink() and (
+        not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid())
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether a folder of this module certainly has no user any more; in doubt it has one."""
+    from ..environment.exclusive import is_held
+    from ..pipeline.processes import alive
+
+    try:
+        said = json.loads((folder / USERS).read_text(encoding="utf-8"))
+        processes = [int(number) for number in said["processes"]]
+        return (said["computer"] == socket.gethostname() and not is_held(folder / USERS)
+                and not any(alive(number) for number in processes))
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
