@@ -14,6 +14,8 @@ from KneePipelineLib.pipeline import run_job
 from KneePipelineLib.pipeline.plan import STEPS, Step
 from KneePipelineLib.pipeline.states import State
 
+pytest.register_assert_rewrite("Testing.pipeline.run_case")
+
 TOYS = Path(__file__).parent / "toys"
 KEPT = ("input", "image", "segmentation", "surfaces", "thickness", "files")
 

@@ -22,7 +22,7 @@ from KneePipelineLib.pipeline.plan import step_named
 from KneePipelineLib.pipeline.scrubbing import Scrubber, paths_in
 
 from .conftest import ToyRun
-from .test_orchestrator import check_events
+from .run_case import check_events
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

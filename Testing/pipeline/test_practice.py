@@ -23,7 +23,7 @@ from KneePipelineLib.pipeline.plan import STEPS
 from KneePipelineLib.pipeline.stages.practice_marks import is_marked
 from KneePipelineLib.results import validate_results
 
-from .test_orchestrator import check_events
+from .run_case import check_events
 
 EXPECTED = {
     "NSM_bone_only_recon_femur_mesh.vtk", "NSM_bone_only_recon_params.json", "NSM_recon_fem_cart_mesh.vtk",
