@@ -61,6 +61,11 @@ def _register_sample_data() -> None:
     sample_data.register()
 
 
+def _package_modules() -> list[str]:
+    """Names of the modules of the package beside this file that are loaded now."""
+    return [name for name in sys.modules if name.partition(".")[0] == "KneePipelineLib"]
+
+
 class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: its life in Slicer. What is in it: KneePipelineLib/slicer_side/widget.py."""
 
@@ -107,6 +112,25 @@ class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.panel.stop()
             self.setParameterNode(None)
         self.removeObservers()
+
+    def onReload(self) -> None:
+        """The developer's button Reload: the package is read anew, too, not only this file.
+
+        What runs is ended first. Where the edited code cannot be read, the former code stays in use.
+        """
+        from KneePipelineLib.slicer_side.job_surroundings import let_go
+
+        if self.panel is not None:
+            self.panel.stop()
+        let_go()
+        former = {name: sys.modules.pop(name) for name in _package_modules()}
+        try:
+            ScriptedLoadableModuleWidget.onReload(self)
+        except BaseException:
+            for name in _package_modules():
+                del sys.modules[name]
+            sys.modules.update(former)
+            raise
 
     def onAboutToQuit(self) -> None:
         """The application ends: nothing that was started may outlive it."""
