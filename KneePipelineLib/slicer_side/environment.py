@@ -18,6 +18,11 @@ from . import settings
 from .environment_tasks import PACKAGE_FOLDER, Task, findings_of, slicers_python
 from .failures import REPAIR, RunError
 
+try:
+    from slicer.i18n import tr as _
+except ImportError:  # outside Slicer nobody translates
+    _ = str
+
 PACKAGE_HOSTS = ("pypi.org", "files.pythonhosted.org", "download.pytorch.org")
 PYTHON_HOST = "github.com"
 MISSING, READY, OUTDATED, OWN, BROKEN = "missing", "ready", "outdated", "own", "broken"
@@ -32,8 +37,8 @@ class EnvironmentState:
     state : str
         ``ready``, ``missing``, ``outdated`` (another version of KneePipeline made it), ``broken``, or ``own`` (an
         existing Python that a person named).
-    sentence : str
-        The same for people, with the button that mends it.
+    fact, advice : str
+        The same for people, and the button that mends it; in Slicer in the person's language.
     folder : Path
         Where it is or will be.
     python : Path or None
@@ -41,9 +46,15 @@ class EnvironmentState:
     """
 
     state: str
-    sentence: str
+    fact: str
+    advice: str
     folder: Path
     python: Path | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Fact and advice."""
+        return f"{self.fact} {self.advice}".strip()
 
     @property
     def usable(self) -> bool:
@@ -88,12 +99,16 @@ class SetupPlan:
 
         gpu = ""
         if self.gpu_installed_mb:
-            gpu = (f" With an NVIDIA GPU up to {gigabytes(self.download_mb + self.gpu_download_mb)} and "
-                   f"{gigabytes(self.installed_mb + self.gpu_installed_mb)}.")
-        return (f"Set up downloads up to {gigabytes(self.download_mb)} from {', '.join(self.hosts[:-1])} and takes "
-                f"{gigabytes(self.installed_mb)} in {self.folder} ({gigabytes(self.free_mb)} free).{gpu} If this "
-                f"computer has no Python 3.11 to 3.13, one is fetched from {self.hosts[-1]} "
-                f"({gigabytes(self.python_download_mb)}). Slicer's own Python is not changed.")
+            gpu = " " + _("With an NVIDIA GPU up to {download} and {installed}.").format(
+                download=gigabytes(self.download_mb + self.gpu_download_mb),
+                installed=gigabytes(self.installed_mb + self.gpu_installed_mb))
+        base = _("Set up downloads up to {download} from {hosts} and takes {installed} in {folder} ({free} free).")
+        python = _("If this computer has no Python 3.11 to 3.13, one is fetched from {host} ({download}). Slicer's own "
+                   "Python is not changed.")
+        return base.format(
+            download=gigabytes(self.download_mb), hosts=", ".join(self.hosts[:-1]), folder=self.folder,
+            installed=gigabytes(self.installed_mb), free=gigabytes(self.free_mb)) + gpu + " " + python.format(
+            host=self.hosts[-1], download=gigabytes(self.python_download_mb))
 
 
 def state() -> EnvironmentState:
@@ -101,25 +116,29 @@ def state() -> EnvironmentState:
     own = settings.value("python") or os.environ.get("KNEEPIPELINE_PYTHON", "")
     folder = environment_dir()
     if own:
-        there = Path(own).is_file()
+        if Path(own).is_file():
+            return EnvironmentState(OWN, _("{python} is used, as was asked for.").format(python=own), "", folder,
+                                    Path(own))
         return EnvironmentState(
-            OWN if there else BROKEN,
-            f"{own} is used, as was asked for." if there else f"{own}, which was to be used, is no longer there. "
-            "Choose another one with Use existing Python, or press Set up.", folder, Path(own) if there else None)
+            BROKEN, _("{python}, which was to be used, is no longer there.").format(python=own),
+            _("Choose another one with Use existing Python, or press Set up."), folder)
     from ..environment.generations import current, read_state
     from ..environment.lockfile import read_lock
 
     generation = current(folder)
     if generation is None:
-        return EnvironmentState(MISSING, "The private environment is not set up yet. Press Set up.", folder)
+        return EnvironmentState(MISSING, _("The private environment is not set up yet."), _("Press Set up."), folder)
     made, python = read_state(generation), private_python()
     if made is None or python is None:
-        return EnvironmentState(BROKEN, f"The private environment is incomplete. {REPAIR}", folder)
+        return EnvironmentState(BROKEN, _("The private environment is incomplete."),
+                                _("Press Repair in the section Set up."), folder)
     if made.digest != read_lock().digest:
-        return EnvironmentState(OUTDATED, "The private environment belongs to another version of KneePipeline. Press "
-                                "Set up to renew it; most of what it needs is there already.", folder, python)
-    lacks = f" Not available: {', '.join(made.failed)}." if made.failed else ""
-    return EnvironmentState(READY, f"Ready: Python {made.python}, torch for {made.torch}.{lacks}", folder, python)
+        return EnvironmentState(
+            OUTDATED, _("The private environment belongs to another version of KneePipeline."),
+            _("Press Set up to renew it; most of what it needs is there already."), folder, python)
+    ready = _("Ready: Python {python}, torch for {torch}.").format(python=made.python, torch=made.torch)
+    lacks = _("Not available: {names}.").format(names=", ".join(made.failed)) if made.failed else ""
+    return EnvironmentState(READY, f"{ready} {lacks}".strip(), "", folder, python)
 
 
 def plan() -> SetupPlan:
@@ -155,7 +174,7 @@ def python_for_runs() -> tuple[Path, bool]:
     own = settings.value("python") or os.environ.get("KNEEPIPELINE_PYTHON", "")
     found = state()
     if not found.usable:
-        raise RunError("NO_ENVIRONMENT", found.sentence.split(" Press ")[0].split(" Choose ")[0],
+        raise RunError("NO_ENVIRONMENT", found.fact,
                        "Press Set up in the section Set up." if found.state != BROKEN else REPAIR)
     return found.python, bool(own)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 
 from ..errors import InvalidFormatError
 from .scene_changes import ImportStopped, SceneChanges
@@ -89,5 +90,5 @@ def _read_record(path: Path) -> dict:
         record = json.loads(checked(path).read_text(encoding="utf-8"))
         if isinstance(record, dict) and str(record.get("schema_version", "")).startswith("1."):
             return record
-    raise InvalidFormatError("results.json is damaged or from another version of KneePipeline.",
-                             "Run the analysis again.")
+    raise InvalidFormatError(_("results.json is damaged or from another version of KneePipeline."),
+                             _("Run the analysis again."))

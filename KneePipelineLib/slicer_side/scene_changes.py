@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import vtk
+from slicer.i18n import tr as _
 
 
 class ImportStopped(RuntimeError):
@@ -43,7 +44,7 @@ class SceneChanges:
             If the scene was closed since.
         """
         if self.scene_closed:
-            raise ImportStopped("The scene was closed while the results were being loaded.")
+            raise ImportStopped(_("The scene was closed while the results were being loaded."))
         added = self._added
 
         @vtk.calldata_type(vtk.VTK_OBJECT)

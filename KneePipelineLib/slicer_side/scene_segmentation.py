@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from ..errors import InvalidFormatError
 from ..imaging import labels as L
@@ -247,8 +248,9 @@ def _into_coordinates_of(node: Any, source: Any) -> Any:
         if transform is None:
             continue
         if not transform.IsTransformToWorldLinear():
-            raise InvalidFormatError("The output segmentation or the input lies under a transform that is not linear.",
-                                     "Let a new segmentation be made, or harden the transform first.")
+            raise InvalidFormatError(
+                _("The output segmentation or the input lies under a transform that is not linear."),
+                _("Let a new segmentation be made, or harden the transform first."))
         transform.GetMatrixTransformToWorld(filled)
     inverse.Invert()
     vtk.vtkMatrix4x4.Multiply4x4(inverse, matrix, matrix)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from slicer.i18n import tr as _
+
 from ..imaging import labels as L
 from . import colours, scene_models, scene_segmentation, scene_tables, scene_texts, scene_volumes
 from .scene_changes import SceneChanges, nodes_below, remove_node, with_ancestors
@@ -50,7 +52,7 @@ class Import:
         """All steps, in the order in which a person would want to see them."""
         with self.changes.recorded():
             self._make_folder()
-        yield "Folder for the results"
+        yield _("Folder for the results")
         labels = self._label_outputs()
         volumes = self._of_type("volume") if self.options.t2 else []
         reading = {o["path"]: pool.submit(read_label_map, self.folder / o["path"]) for o in labels}
@@ -64,13 +66,13 @@ class Import:
             volume = yield from self._read(reading.pop(output["path"]), output)
             if output.get("units") == "ms" and table is None:
                 table = self._make("t2_colours", lambda: colours.add_t2_table(self.changes.scene))
-                yield "Colours of T2"
+                yield _("Colours of T2")
             yield from self._volume(output, volume, table if output.get("units") == "ms" else None)
         yield from self._texts()
         if self.options.replace_folder:
             with self.changes.recorded():
                 self._replace(self.options.replace_folder)
-            yield "Earlier results removed"
+            yield _("Earlier results removed")
 
     # --- the parts -----------------------------------------------------------------------------------------------
 
@@ -84,7 +86,7 @@ class Import:
         table = None
         if any(scene_models.measured(o, meshes[o["path"]]) for o in coloured):
             table = self._make("thickness_colours", lambda: colours.add_thickness_table(self.changes.scene, upper_mm))
-            yield "Colours of thickness"
+            yield _("Colours of thickness")
         has_legend = False
         for output in outputs:
             with self.changes.recorded():
@@ -96,7 +98,7 @@ class Import:
             if table is not None and not has_legend and scene_models.measured(output, mesh):
                 has_legend = True
                 legend = self._make("legend", lambda node=node: self._legend(node, "Cartilage\nthickness (mm)"))
-                yield "Colour legend" if legend else "No colour legend in this version of Slicer"
+                yield _("Colour legend") if legend else _("No colour legend in this version of Slicer")
 
     def _labels(self, output: dict, future: Future) -> Iterator[str]:
         labels = yield from self._read(future, output)
@@ -126,7 +128,7 @@ class Import:
                 name = next(surfaces, None) if self.changes.present(node) else None
             if name is None:
                 return
-            yield f"Surface of {name[:1].lower()}{name[1:]}"
+            yield _("Surface of {structure}").format(structure=name[:1].lower() + name[1:])
 
     def _tables(self) -> Iterator[str]:
         if not self.options.table:
@@ -136,16 +138,16 @@ class Import:
             self.changes, self.results.record, name))
         if table is not None:
             self.results.table = table
-            yield "Table of the regions"
+            yield _("Table of the regions")
         for role in scene_tables.CHARTS if table is not None and self.options.chart else ():
             series = self._make("plot_series", lambda role=role: scene_tables.add_series(self.changes, role, table))
             if series is None:
                 continue
-            yield "Bars of the chart"
+            yield _("Bars of the chart")
             chart = self._make(role, lambda role=role, series=series: scene_tables.add_chart(
                 self.changes, role, series))
             self.results.chart = self.results.chart or chart
-            yield "Chart of the regions"
+            yield _("Chart of the regions")
         for output in self._of_type("table"):
             if output["path"].endswith(".csv"):
                 self._make(output["role"], lambda output=output: scene_tables.add_csv_table(
@@ -159,13 +161,13 @@ class Import:
         yield output["title"]
         if table is not None:
             self._make("legend", lambda: self._legend(node, "T2 (ms)", "%.0f"))
-            yield "Colour legend of T2"
+            yield _("Colour legend of T2")
 
     def _texts(self) -> Iterator[str]:
         scores = scene_texts.read_scores(self.folder, self.outputs) if self.options.shape else {}
         self.results.text = self._make("run_details", lambda: scene_texts.add_details(
             self.changes, self.results.record, scores, f"{_side_word(self.side)} knee: run details"))
-        yield "Run details"
+        yield _("Run details")
         for output in self._of_type("record"):
             if output["path"].endswith(".json") and (self.options.shape or not _of_shape(output)):
                 self._make(output["role"], lambda output=output: scene_texts.add_record(
@@ -246,7 +248,7 @@ class Import:
     def _read(self, future: Future, output: dict) -> Iterator[str]:
         """What a thread reads, waited for in short pieces: they also give it time where Python otherwise has none."""
         while not wait([future], timeout=_WAIT_S).done:
-            yield f"Reading {output['title'][:1].lower()}{output['title'][1:]}"
+            yield _("Reading {what}").format(what=output["title"][:1].lower() + output["title"][1:])
         return future.result()
 
     def _legend(self, node: Any, title: str, number_format: str = "%.1f") -> Any:

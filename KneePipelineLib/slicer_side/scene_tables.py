@@ -9,6 +9,7 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from ..errors import InvalidFormatError
 from .scene_changes import SceneChanges
@@ -65,7 +66,8 @@ def add_csv_table(changes: SceneChanges, path: Path, name: str) -> Any:
     with checked(path).open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     if not rows or len({len(row) for row in rows}) != 1:
-        raise InvalidFormatError(f"{path.name} is not a table: its rows differ in length.", "Run the analysis again.")
+        raise InvalidFormatError(_("{file} is not a table: its rows differ in length.").format(file=path.name),
+                                 _("Run the analysis again."))
     node = changes.scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     table = vtk.vtkTable()
     for title, *cells in zip(*rows, strict=True):
@@ -78,7 +80,7 @@ def add_csv_table(changes: SceneChanges, path: Path, name: str) -> Any:
 
 def add_series(changes: SceneChanges, role: str, table: Any) -> Any | None:
     """The bars of a chart: one a region of the region table; None if the table lacks the measure."""
-    measure, title, _, colour = CHARTS[role]
+    measure, title, _axis, colour = CHARTS[role]
     if table.GetTable().GetColumnByName(heading(measure)) is None:
         return None
     node = changes.scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
@@ -93,7 +95,7 @@ def add_series(changes: SceneChanges, role: str, table: Any) -> Any | None:
 
 def add_chart(changes: SceneChanges, role: str, series: Any) -> Any:
     """The chart around `add_series`. It is shown when a person asks for it."""
-    _, title, axis, _ = CHARTS[role]
+    title, axis = CHARTS[role][1:3]
     node = changes.scene.AddNewNodeByClass("vtkMRMLPlotChartNode", title)
     node.AddAndObservePlotSeriesNodeID(series.GetID())
     node.SetTitle(title)

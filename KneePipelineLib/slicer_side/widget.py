@@ -163,7 +163,7 @@ class KneePanel:
         return False
 
     def _offer_set_up(self, then: Callable[[], None] | None = None) -> None:
-        text = f"{self.setup.state().sentence.split(' Press ')[0]}\n{self.setup.offer()}"
+        text = f"{self.setup.state().fact}\n{self.setup.offer()}"
         button = _("Set up") if then is None else _("Set up, then run")
         self.message.show(text, button, lambda: self.setup.set_up(then), problem=False)
 

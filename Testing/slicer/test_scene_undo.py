@@ -13,6 +13,7 @@ import numpy as np
 import slicer
 from KneePipelineLib.errors import KneePipelineError
 from KneePipelineLib.imaging import read_labels
+from KneePipelineLib.slicer_side import scene_steps
 from KneePipelineLib.slicer_side.job_states import JobState
 from KneePipelineLib.slicer_side.logic import KneePipelineLogicBase
 from KneePipelineLib.slicer_side.request import JobRequest
@@ -66,6 +67,16 @@ class AllOrNothing(SceneCase):
                 self.assertNotEqual(scene_state(), before)
                 work.close()
                 self.assertEqual(scene_state(), before)
+
+    def test_every_step_is_told_in_the_persons_language(self):
+        """What is not translated is a title that the run itself gave to a file."""
+        self.assertIs(scene_steps._, slicer.i18n.tr)
+        given = {output["title"] for output in self.record()["outputs"]}
+        with mock.patch.object(scene_steps, "_", "<{}>".format):
+            told = list(import_results(self.folder / "results.json"))
+        self.assertEqual([line for line in told if line not in given and not line.startswith("<")], [])
+        self.assertIn("<Folder for the results>", told)
+        self.assertIn("<Surface of femur>", told)
 
     def test_one_node_a_step(self):
         work = import_results(self.folder / "results.json")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import unittest
+from pathlib import Path
+from unittest import mock
 
 import slicer
 from KneePipelineLib.slicer_side import environment, settings
+from KneePipelineLib.slicer_side.failures import RunError
 
 sys.path.insert(0, os.path.dirname(__file__))
 from job_case import PATIENCE_S, JobTest, wait_until
@@ -59,6 +63,30 @@ class Environments(JobTest):
         found = environment.state()
         self.assertEqual((found.state, found.usable), ("missing", False))
         self.assertIn("Press Set up", found.sentence)
+
+    def test_it_is_told_in_the_persons_language(self):
+        del os.environ["KNEEPIPELINE_PYTHON"]
+        self.assertIs(environment._, slicer.i18n.tr)
+        with mock.patch.object(environment, "_", "<{}>".format):
+            found, plan = environment.state(), environment.plan().sentence()
+            with self.assertRaises(RunError) as missing:
+                environment.python_for_runs()
+            os.environ["KNEEPIPELINE_PYTHON"] = str(self.home / "gone")
+            gone = environment.state()
+            os.environ["KNEEPIPELINE_PYTHON"] = sys.executable
+            own = environment.state()
+        self.assertEqual(found.sentence, "<The private environment is not set up yet.> <Press Set up.>")
+        self.assertEqual(missing.exception.message, "<The private environment is not set up yet.>")
+        self.assertTrue(gone.sentence.startswith("<") and gone.advice.startswith("<Choose another"), gone.sentence)
+        self.assertEqual(own.sentence, f"<{sys.executable} is used, as was asked for.>")
+        self.assertRegex(plan, r"\A(<[^<>]+>\s*){2,3}\Z")
+
+    def test_outside_slicer_it_is_told_in_english(self):
+        root = Path(__file__).resolve().parents[2]
+        code = "from KneePipelineLib.slicer_side import environment; print(environment.plan().sentence())"
+        said = subprocess.run([sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=False,
+                              timeout=PATIENCE_S, env=dict(os.environ))
+        self.assertTrue(said.stdout.startswith("Set up downloads up to "), said.stderr)
 
     def test_set_up_fails_in_its_own_words(self):
         del os.environ["KNEEPIPELINE_PYTHON"]
