@@ -44,8 +44,11 @@ def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generat
     return dressed
 
 
-def add_cortex(tissue: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Turn the outermost one or two voxels of every bone into dark cortical bone, of uneven thickness."""
+def add_cortex(tissue: torch.Tensor, generator: torch.Generator, spacing_mm: float = 0.8) -> torch.Tensor:
+    """Turn the outermost one or two voxels of every bone into dark cortical bone, of uneven thickness.
+
+    Where voxels are wider than cortical bone is thick, only some of their centres lie in it.
+    """
     bone = _is_bone(tissue)
     rim = torch.zeros_like(bone)
     for axis in range(3):  # a bone voxel beside any other tissue
@@ -53,7 +56,10 @@ def add_cortex(tissue: torch.Tensor, generator: torch.Generator) -> torch.Tensor
         differs = tissue.narrow(axis, 0, n - 1) != tissue.narrow(axis, 1, n - 1)
         rim.narrow(axis, 0, n - 1).logical_or_(differs)
         rim.narrow(axis, 1, n - 1).logical_or_(differs)
-    if uniform(generator, 0, 1) < 0.3:
+    if spacing_mm > 1:
+        share = min(1.0, uniform(generator, 0.5, 2.0) / spacing_mm)
+        rim &= torch.rand(tissue.shape, generator=generator, device=tissue.device) < share
+    elif uniform(generator, 0, 1) < 0.3:
         rim = _grown(rim & bone, 1)
     patchy = smooth_noise(tuple(tissue.shape), 10, generator, tissue.device) > uniform(generator, -2.5, -0.5)
     return torch.where(rim & bone & patchy, torch.full_like(tissue, tissues.CORTEX), tissue)
@@ -76,7 +82,7 @@ def _is_bone(tissue: torch.Tensor) -> torch.Tensor:
     return table[tissue.long()]
 
 
-def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator) -> torch.Tensor:
+def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator, spacing_mm: float = 0.8) -> torch.Tensor:
     """Brightness of every voxel, float32, about [0, 1]: tissue means, marrow texture, fine texture.
 
     Marrow is uneven (red marrow islands, trabeculae, bone marrow lesions): without that, a network calls a dark island
@@ -84,7 +90,7 @@ def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator) -> torch.
     """
     table = tissues.brightness_table(kind, generator)
     if uniform(generator, 0, 1) < 0.75:
-        tissue = add_cortex(tissue, generator)
+        tissue = add_cortex(tissue, generator, spacing_mm)
     image = table[tissue.long()]
     shape, device = tuple(tissue.shape), tissue.device
     bone = _is_bone(tissue)

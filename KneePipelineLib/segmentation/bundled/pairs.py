@@ -72,7 +72,7 @@ class PairSource:
         beyond = ~inside  # where the map ends, the picture ends (air) or goes on with what lies at its border
         if uniform(g, 0, 1) < 0.5:
             tissue[beyond] = tissues.AIR
-        image = painting.paint(tissue, tissues.pick_contrast(g, progress), g)
+        image = painting.paint(tissue, tissues.pick_contrast(g, progress), g, o.spacing_mm)
         image = acquisition.acquire(image, o.spacing_mm, g)
         seen = acquisition.field_of_view(o.patch, o.spacing_mm, not o.second_stage, g)
         inner = image[seen]
@@ -102,7 +102,7 @@ class PairSource:
         return torch.where(unsure, torch.full_like(target, IGNORE), target)
 
     def _earlier_stage(self, target: torch.Tensor) -> torch.Tensor:
-        """One-hot labels as the coarse network might have given them: shifted, coarser, with pieces missing."""
+        """One-hot labels as the coarse network might have given them: moved, coarse, swollen, with pieces missing."""
         g, device = self.generator, self.device
         shape = tuple(target.shape)
         axes = [torch.arange(n, device=device, dtype=torch.float32) for n in shape]
@@ -114,6 +114,7 @@ class PairSource:
         coarse = uniform(g, 1.7, 2.6) / self.options.spacing_mm
         small = [max(4, round(n / coarse)) for n in shape]
         soft = functional.interpolate(one_hot(moved)[None], size=small, mode="area")
+        soft[:, 0] *= 2 ** uniform(g, -1.5, 1.5)  # everything too thin or too thick
         guess = functional.interpolate(soft, size=shape, mode="trilinear")[0].argmax(0)
         if uniform(g, 0, 1) < 0.3:
             gone = smooth_noise(shape, uniform(g, 6, 16), g, device) > uniform(g, 0.9, 2.0)
