@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from KneePipelineLib.weights import entries, hub
+from Testing.weights.downloads import CORONAL, DOSMA
+from Testing.weights.loopback_hub import LoopbackHub
 
 _VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY",
               "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -78,3 +80,11 @@ def unpinned(use_catalogue) -> None:
                 file["sha256"] = None
 
     use_catalogue(edit)
+
+
+@pytest.fixture
+def coronal(monkeypatch, unpinned):
+    """A hub with one planar network of 200 kB."""
+    with LoopbackHub({DOSMA: {"coronal_best_model.h5": CORONAL, "README.md": b"card"}}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server

@@ -1,4 +1,4 @@
-"""Downloads against a hub on the loopback: what arrives, what is asked for, and every way it can go wrong."""
+"""Whole downloads from a hub on the loopback: what is installed, what is asked for, licence, disk."""
 
 from __future__ import annotations
 
@@ -10,33 +10,13 @@ from types import SimpleNamespace
 import pytest
 
 from KneePipelineLib import weights
-from KneePipelineLib.errors import CancelledError, ConfigError, WeightsCorruptError
+from KneePipelineLib.errors import ConfigError, WeightsCorruptError
 from KneePipelineLib.weights import downloading, failures, hub, store
-from Testing.weights.loopback_hub import COMMIT, LoopbackHub, LoopbackProxy
-from Testing.weights.small_models import TRAINER, hdf5_bytes, nnunet_files, sha256, shape_files
+from Testing.weights.downloads import CORONAL, DOSMA, NNUNET, fetch
+from Testing.weights.loopback_hub import COMMIT, LoopbackHub
+from Testing.weights.small_models import TRAINER, hdf5_bytes, nnunet_files, sha256
 
 pytestmark = pytest.mark.usefixtures("hub_library")
-
-NNUNET = "aagatti/nnunet_knee"
-DOSMA = "aagatti/dosma_bones"
-SHAPE = "aagatti/ShapeMedKnee"
-CORONAL = hdf5_bytes(200_000)
-
-
-@pytest.fixture
-def coronal(monkeypatch, unpinned):
-    """A hub with one planar network of 200 kB."""
-    with LoopbackHub({DOSMA: {"coronal_best_model.h5": CORONAL, "README.md": b"card"}}) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        yield server
-
-
-def fetch(name: str = "goyal_coronal", **options):
-    return weights.download(name, accept_licence=True, **options)
-
-
-def part_files() -> list:
-    return sorted(weights.models_dir().rglob("*.part"))
 
 
 def test_full_download_installs_exactly_the_files_of_the_model(monkeypatch, unpinned):
@@ -77,267 +57,6 @@ def test_cascade_needs_both_stages(monkeypatch, unpinned):
             fetch("nnunet_cascade")
     assert "3d_lowres" in raised.value.details["cause"]
     assert store.state("nnunet_cascade") == "installed"  # the earlier one is untouched
-
-
-def test_resumes_after_a_cut_in_mid_body(coronal):
-    coronal.cut_after = [70_000, 50_000]
-    where = fetch()
-    assert where.read_bytes() == CORONAL
-    ranges = [one.range for one in coronal.bodies_sent()]
-    assert ranges == [None, "bytes=70000-", "bytes=120000-"]
-
-
-def test_resumes_in_a_later_run(coronal, monkeypatch):
-    monkeypatch.setattr(hub, "ATTEMPTS", 1)
-    coronal.cut_after = [90_000]
-    with pytest.raises(failures.TransferStalledError, match="goyal_coronal") as raised:
-        fetch()
-    assert "continues" in raised.value.hint
-    assert store.state("goyal_coronal") == "interrupted"
-    assert [part.stat().st_size for part in part_files()] == [90_000]
-    assert fetch().read_bytes() == CORONAL
-    assert coronal.bodies_sent()[-1].range == "bytes=90000-"
-    assert part_files() == []
-
-
-def test_cancelling_keeps_what_arrived(coronal):
-    def stop(done_bytes: int, _total: int, _file: str) -> None:
-        if done_bytes > 0:
-            raise CancelledError("Cancelled.")
-
-    with pytest.raises(CancelledError):
-        fetch(progress=stop)
-    assert part_files()[0].stat().st_size > 0
-    assert not (weights.models_dir() / "goyal_coronal").exists()
-    kept_bytes = part_files()[0].stat().st_size
-    assert fetch().read_bytes() == CORONAL
-    assert coronal.bodies_sent()[-1].range == f"bytes={kept_bytes}-"
-
-
-def test_a_server_that_ignores_range_is_read_from_the_beginning(coronal):
-    coronal.cut_after, coronal.ignore_range = [70_000], True
-    assert fetch().read_bytes() == CORONAL
-    assert [one.range for one in coronal.bodies_sent()] == [None, "bytes=70000-"]
-
-
-def test_a_part_of_something_else_is_thrown_away(coronal, monkeypatch):
-    monkeypatch.setattr(hub, "ATTEMPTS", 1)
-    coronal.cut_after = [90_000]
-    with pytest.raises(failures.TransferStalledError):
-        fetch()
-    part = part_files()[0]
-    part.write_bytes(b"\0" * 90_000)
-    assert fetch().read_bytes() == CORONAL
-    assert [one.range for one in coronal.bodies_sent()] == [None, "bytes=90000-", None]
-
-
-@pytest.mark.parametrize("excess", [0, 5])
-def test_a_part_of_full_or_greater_length(coronal, monkeypatch, excess):
-    folder = weights.models_dir() / ".partial" / "goyal_coronal"
-    folder.mkdir(parents=True)
-    (folder / f"{sha256(CORONAL)[:16]}.part").write_bytes(CORONAL + b"x" * excess)
-    assert fetch().read_bytes() == CORONAL
-    assert len(coronal.bodies_sent()) == (1 if excess else 0)
-
-
-def test_wrong_checksum_twice_is_refused_and_nothing_is_installed(coronal):
-    coronal.corrupt = 2
-    with pytest.raises(WeightsCorruptError, match=r"coronal_best_model\.h5") as raised:
-        fetch()
-    assert raised.value.code == "E_HARD_003"
-    assert "models download goyal_coronal" in raised.value.hint
-    assert not (weights.models_dir() / "goyal_coronal").exists()
-    assert part_files() == []
-
-
-def test_wrong_checksum_once_is_fetched_again(coronal):
-    coronal.corrupt = 1
-    assert fetch().read_bytes() == CORONAL
-    assert len(coronal.bodies_sent()) == 2
-
-
-def test_small_files_are_checked_by_git_object_name(monkeypatch, unpinned):
-    files = nnunet_files("3d_fullres")
-    with LoopbackHub({NNUNET: files}) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        plans = f"models/Dataset500_KneeMRI/{TRAINER}3d_fullres/plans.json"
-        real_resolve = server.repositories
-        record = dict(files)
-
-        class Shifting(dict):
-            """The record shows the right file, the body is another one of the same length."""
-
-            def get(self, key, default=None):
-                content = record.get(key, default)
-                return content.replace(b"3d", b"4d") if key == plans else content
-
-        server.repositories = {NNUNET: Shifting(real_resolve[NNUNET])}
-        with pytest.raises(WeightsCorruptError, match=r"plans\.json"):
-            fetch("nnunet_fullres")
-
-
-def test_a_list_without_checksums_is_completed_by_head(coronal):
-    coronal.list_without_checksums = True
-    assert fetch().read_bytes() == CORONAL
-    assert len(coronal.seen("HEAD", "coronal_best_model.h5")) == 1
-
-
-def test_500_then_fine(coronal):
-    coronal.fail_status = [500, 503]
-    assert fetch().read_bytes() == CORONAL
-    assert len(coronal.seen("GET", "/api/")) == 3
-
-
-def test_500_for_good(coronal):
-    coronal.fail_status = [500] * 50
-    with pytest.raises(failures.HubServerError, match="500") as raised:
-        fetch()
-    assert "continues" in raised.value.hint
-    assert len(coronal.requests) == hub.ATTEMPTS
-
-
-def test_404_repository_revision_and_file(coronal, monkeypatch):
-    with pytest.raises(failures.NotOnHubError, match=r"the revision .*404"):
-        fetch(revision="f" * 40)
-    coronal.repositories = {DOSMA: {"README.md": b"card"}}
-    with pytest.raises(failures.NotOnHubError, match="no longer has the files"):
-        fetch()
-    coronal.repositories = {}
-    with pytest.raises(failures.NotOnHubError, match=r"the repository .*404") as raised:
-        fetch()
-    assert raised.value.code == "FILE_NOT_FOUND"
-    assert "https://huggingface.co/aagatti/dosma_bones" in raised.value.hint
-
-
-@pytest.fixture
-def gated(monkeypatch, unpinned):
-    files = {**shape_files("647_nsm_femur_v0.0.1"), **shape_files("551_nsm_femur_bone_v0.0.1", 8, 1150)}
-    with LoopbackHub({SHAPE: files}, gated=True, granted_token="hf_right") as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        yield server
-
-
-def test_gated_without_a_token(gated):
-    with pytest.raises(failures.GatedAccessError, match="log in") as raised:
-        fetch("shape_647")
-    assert "https://huggingface.co/aagatti/ShapeMedKnee" in raised.value.hint
-    assert "HF_TOKEN" in raised.value.hint
-
-
-def test_gated_with_a_token_that_was_not_granted(gated, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_other")
-    with pytest.raises(failures.GatedAccessError, match="not been granted") as raised:
-        fetch("shape_647")
-    assert "https://huggingface.co/aagatti/ShapeMedKnee" in raised.value.hint
-    assert "hf_other" not in json.dumps(raised.value.to_dict())
-
-
-def test_gated_with_the_right_token_from_the_environment(gated, monkeypatch):
-    monkeypatch.setenv("HF_TOKEN", "hf_right")
-    where = fetch("shape_647")
-    assert sorted(path.relative_to(where).as_posix() for path in where.rglob("*") if path.is_file()) == [
-        "model/2000.pth", "model_params_config.json", "receipt.json"]
-    assert {one.authorization for one in gated.seen("GET", "/resolve/")} == {"Bearer hf_right"}
-
-
-def test_token_from_the_cached_login(gated, tmp_path):
-    (tmp_path / "token").write_text("hf_right")
-    assert (fetch("551_nsm_femur_bone_v0.0.1") / "model" / "1150.pth").is_file()
-
-
-def test_the_token_stays_with_the_hub(gated, monkeypatch):
-    """Large files come from another host, which must not see the token."""
-    monkeypatch.setenv("HF_TOKEN", "hf_right")
-    with LoopbackHub(gated.repositories) as elsewhere:
-        gated.cdn_url = elsewhere.url
-        elsewhere.cut_after = [20_000]
-        fetch("shape_647")
-        assert [one.authorization for one in elsewhere.requests] == [None, None]
-        assert elsewhere.requests[1].range == "bytes=20000-"
-    assert gated.bodies_sent() == []
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_401_and_403_of_the_record(coronal, monkeypatch, status):
-    coronal.fail_status = [status]
-    with pytest.raises(failures.TokenRefusedError, match="login"):
-        fetch()
-    coronal.fail_status = [status]
-    monkeypatch.setenv("HF_TOKEN", "hf_expired")
-    with pytest.raises(failures.TokenRefusedError, match="refused your access token"):
-        fetch()
-
-
-def test_a_slow_server_is_waited_for(coronal, monkeypatch):
-    monkeypatch.setattr(hub, "STALL_TIMEOUT_S", 1.0)
-    coronal.drip_s = 0.05  # 30 pieces: longer in all than one stall, but never silent for that long
-    coronal.drip_pieces = 30
-    assert fetch().read_bytes() == CORONAL
-    assert [one.range for one in coronal.bodies_sent()] == [None]
-
-
-def test_a_stalled_server_is_asked_again_for_the_rest(coronal, monkeypatch):
-    monkeypatch.setattr(hub, "STALL_TIMEOUT_S", 0.3)
-    coronal.stall_after = [60_000]
-    assert fetch().read_bytes() == CORONAL
-    assert [one.range for one in coronal.bodies_sent()] == [None, "bytes=60000-"]
-
-
-def test_stalled_for_good(coronal, monkeypatch):
-    monkeypatch.setattr(hub, "STALL_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(hub, "ATTEMPTS", 3)
-    coronal.stall_after = [60_000] + [0] * 20
-    with pytest.raises(failures.TransferStalledError, match="stood still"):
-        fetch()
-    assert len(coronal.bodies_sent()) <= 5
-
-
-def test_proxy_is_used(coronal, monkeypatch):
-    with LoopbackProxy() as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        assert fetch().read_bytes() == CORONAL
-        assert proxy.count >= 2
-        assert all(one.via_proxy for one in coronal.requests)
-
-
-def test_a_proxy_set_since_the_last_download_is_used(coronal, monkeypatch):
-    fetch()
-    weights.remove("goyal_coronal")
-    with LoopbackProxy() as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        fetch()
-        assert proxy.count >= 2
-
-
-def test_proxy_that_wants_a_login(coronal, monkeypatch):
-    with LoopbackProxy(refuse_with=407) as proxy:
-        monkeypatch.setenv("http_proxy", proxy.url)
-        with pytest.raises(failures.ProxyFailedError, match="407"):
-            fetch()
-    assert coronal.requests == []
-
-
-def test_nobody_listens(monkeypatch, unpinned):
-    with LoopbackHub({}) as server:
-        url = server.url
-    monkeypatch.setenv("HF_ENDPOINT", url)
-    with pytest.raises(failures.HubUnreachableError, match="no connection") as raised:
-        fetch()
-    assert "models import goyal_coronal" in raised.value.hint
-
-
-def test_something_else_answers(coronal):
-    coronal.api_body = b"<html>Welcome to the hotel. Please log in.</html>"
-    with pytest.raises(failures.HubUnreachableError, match="not that of a hub"):
-        fetch()
-
-
-def test_offline(coronal, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(failures.OfflineError, match="HF_HUB_OFFLINE") as raised:
-        fetch()
-    assert "models import" in raised.value.hint
-    assert coronal.requests == []
 
 
 def test_licence_is_asked_for_before_anything_is_sent(coronal):
@@ -396,19 +115,6 @@ def test_consensus_fetches_its_three_members(monkeypatch, unpinned):
     assert [path.name for path in weights.locations("staple").values()] == list(files)
 
 
-def test_catalogue_checksum_guards_the_pinned_commit(monkeypatch, use_catalogue):
-    def pin(models: dict) -> None:
-        models["goyal_coronal"]["revision"] = COMMIT
-
-    use_catalogue(pin)  # the shipped SHA-256 stays, the test's bytes are others
-    with LoopbackHub({DOSMA: {"coronal_best_model.h5": CORONAL}}) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        with pytest.raises(WeightsCorruptError, match="another coronal_best_model"):
-            fetch()
-        assert server.bodies_sent() == []
-        assert server.seen("GET", "/api/")[0].path.endswith(f"/revision/{COMMIT}")
-
-
 def test_too_little_disk_space_is_said_before_the_first_byte(coronal, monkeypatch):
     monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _path: SimpleNamespace(free=1000))
     with pytest.raises(failures.DiskSpaceError, match="GB are free") as raised:
@@ -430,22 +136,6 @@ def test_a_models_folder_that_cannot_be_made(coronal, home):
     home.write_text("a file where the folder should be")
     with pytest.raises(failures.ModelsFolderError, match="cannot be used for goyal_coronal"):
         fetch()
-
-
-def test_an_untrusted_certificate_is_said_at_once(coronal, monkeypatch):
-    import httpx2
-
-    asked = []
-
-    def distrust(*_args: object, **_options: object) -> None:
-        asked.append(1)
-        raise httpx2.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate in chain")
-
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", distrust)
-    with pytest.raises(failures.HubUnreachableError, match="not trusted") as raised:
-        fetch()
-    assert "SSL_CERT_FILE" in raised.value.hint
-    assert len(asked) == 1
 
 
 def test_two_downloads_of_one_model_exclude_each_other(coronal, monkeypatch):
