@@ -1,21 +1,16 @@
-"""Set up, for real, with small packages: from nothing, interrupted, two at once, failing, offline, repair, removal."""
+"""Set up, for real, with small packages: from nothing, again, with extras, failing, offline, from another index."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from Testing.environment.fakes import BACKEND, PYPROJECT, FakeWorld, write_sdist, write_wheel
-
-posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+from Testing.environment.fakes import BACKEND, PYPROJECT, FakeWorld, posix, write_sdist, write_wheel
 
 
 def test_sets_up_from_nothing_and_says_what_it_found(world: FakeWorld, installer: str) -> None:
@@ -121,105 +116,6 @@ def test_a_new_lock_builds_a_new_generation_and_keeps_the_extras(world: FakeWorl
     assert world.imports("gamma")
 
 
-def _slow_alpha(world: FakeWorld) -> None:
-    """The import probe of alpha waits, so that there is a moment in which everything is half done."""
-    write_wheel(world.wheels, "alpha", "1.0", {"alpha/__init__.py": (
-        "import os, pathlib, time\n"
-        "flag = os.environ.get('TEST_WAIT')\n"
-        "if flag:\n    pathlib.Path(flag).touch()\n    time.sleep(60)\n"
-    )})  # fmt: skip
-
-
-def _wait_for(path: Path, process: subprocess.Popen) -> None:
-    for _ in range(600):
-        if path.exists():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    raise AssertionError(f"{path.name} did not appear")
-
-
-@posix
-def test_killed_in_mid_install_is_mended_by_the_next_call(world: FakeWorld, installer: str) -> None:
-    _slow_alpha(world)
-    flag = world.root / "half done"
-    process = subprocess.Popen(
-        world.script(f"E.setup(options(installer={installer!r}))"), env=world.environ(installer, TEST_WAIT=str(flag)),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    _wait_for(flag, process)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert world.generations() == ["1"]
-    assert not (world.environment / "current.json").exists()
-    assert world.call("print(E.private_python())", installer).stdout.strip() == "None"
-    mended = world.call(f"print(E.ensure(options=options(installer={installer!r})))", installer)
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert world.generations() == ["2"], "the leftover is gone, and its number is not used again"
-    assert world.imports("alpha")
-
-
-@posix
-def test_a_killed_set_up_takes_its_installer_along(world: FakeWorld, quickest: str, tmp_path: Path) -> None:
-    """The sdist's build waits; SIGKILL to Set up must end that build too, or it would write into a dead folder."""
-    backend = f"import os, pathlib, time\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(os.getpid()))\n"
-    write_wheel(world.wheels, BACKEND, "1.0", {f"{BACKEND}.py": backend + "time.sleep(100)\n"})
-    process = subprocess.Popen(
-        world.script(f"E.setup(options(installer={quickest!r}))"), env=world.environ(quickest),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    _wait_for(tmp_path / "pid", process)
-    time.sleep(0.2)
-    builder = int((tmp_path / "pid").read_text())
-    process.kill()
-    process.communicate()
-    for _ in range(100):
-        try:
-            os.kill(builder, 0)
-        except ProcessLookupError:
-            return
-        if Path(f"/proc/{builder}/stat").exists() and ") Z " in Path(f"/proc/{builder}/stat").read_text():
-            return
-        time.sleep(0.1)
-    raise AssertionError("the build outlived the Set up that started it")
-
-
-@posix
-def test_cancelled_with_sigterm_leaves_nothing(world: FakeWorld, quickest: str) -> None:
-    _slow_alpha(world)
-    flag = world.root / "half done"
-    command = [sys.executable, "-c", (
-        "import sys; sys.argv = ['x', 'setup', '--torch', 'cpu', '--python', sys.executable]\n"
-        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from pathlib import Path\n"
-        "from KneePipelineLib.environment import lockfile\n"
-        f"lockfile.LOCK_FILE = Path({str(world.lock_file)!r})\n"
-        "from KneePipelineLib.cli import main\nsys.exit(main())"
-    )]  # fmt: skip
-    process = subprocess.Popen(command, env=world.environ(quickest, TEST_WAIT=str(flag)),
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
-    _wait_for(flag, process)
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 3, said
-    assert "cancelled" in said
-    assert world.generations() == []
-
-
-def test_two_at_once_wait_for_each_other(world: FakeWorld, installer: str) -> None:
-    call = f"print(E.setup(options(installer={installer!r})))"
-    processes = [
-        subprocess.Popen(world.script(call), env=world.environ(installer), stdout=subprocess.PIPE,
-                         stderr=subprocess.PIPE, text=True, encoding="utf-8")
-        for _ in range(2)
-    ]  # fmt: skip
-    answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], answers
-    assert world.generations() == ["1"], "built once, found by the other"
-    assert {Path(out.strip()) for out, _ in answers} == {world.python()}
-    assert any("Waiting for another Set up" in err for _, err in answers)
-
-
 def test_offline_names_every_missing_wheel_before_it_begins(world: FakeWorld, installer: str) -> None:
     folder = world.root / "only some wheels"
     shutil.copytree(world.wheels, folder)
@@ -246,100 +142,6 @@ def test_offline_takes_nothing_from_anywhere_else(world: FakeWorld, installer: s
     refused = world.setup(installer, f"offline=Path({str(folder)!r})")
     assert refused.returncode == 1
     assert world.generations() == []
-
-
-def test_repair_after_a_deleted_and_a_changed_file(world: FakeWorld, installer: str) -> None:
-    assert world.setup(installer).returncode == 0
-    site = next((world.environment / "1").glob("**/site-packages/alpha")).parent
-    (site / "alpha" / "data.txt").unlink()
-    doctor = "import json; print(json.dumps(E.doctor(lock_file=always['lock_file']).to_dict()))"
-    report = json.loads(world.call(doctor, installer).stdout)
-    assert not report["ok"]
-    (finding,) = [f for f in report["findings"] if f["subject"] == "packages"]
-    assert "1 files of alpha" in finding["message"]
-    assert finding["mend"].endswith("setup --repair")
-    mended = world.setup(installer, "repair=True")
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert world.generations() == ["2"]
-    assert json.loads(world.call(doctor, installer).stdout)["ok"]
-    # A change in place must not have reached the installer's cache: what comes back is what was published.
-    site = next((world.environment / "2").glob("**/site-packages/alpha")).parent
-    (site / "alpha" / "__init__.py").write_text("raise ImportError('spoiled')\n", encoding="utf-8")
-    assert world.setup(installer, "repair=True").returncode == 0
-    assert world.imports("alpha")
-
-
-def test_repair_of_a_healthy_environment_leaves_it(world: FakeWorld, installer: str) -> None:
-    assert world.setup(installer).returncode == 0
-    assert world.setup(installer, "repair=True").returncode == 0
-    assert world.generations() == ["1"]
-
-
-@posix
-def test_a_vanished_interpreter_is_noticed_and_mended(world: FakeWorld, installer: str) -> None:
-    """After an upgrade of the system the link in the environment leads nowhere."""
-    assert world.setup(installer).returncode == 0
-    python = world.python()
-    python.unlink()
-    python.symlink_to(world.root / "python that was removed")
-    mended = world.call(f"print(E.ensure(options=options(installer={installer!r})))", installer)
-    assert mended.returncode == 0, mended.stdout + mended.stderr
-    assert "no longer starts" in mended.stderr
-    assert world.python() == world.environment / "2" / "bin" / "python"
-
-
-def test_remove_takes_the_environment_and_leaves_the_weights(world: FakeWorld, installer: str) -> None:
-    assert world.setup(installer).returncode == 0
-    weights = world.home / "models" / "weights.bin"
-    weights.parent.mkdir()
-    weights.write_bytes(b"weights")
-    assert world.call("E.remove(options())", installer).returncode == 0
-    assert not world.environment.exists()
-    assert weights.read_bytes() == b"weights"
-    assert world.call("E.remove(options())", installer).returncode == 0, "removing nothing is no error"
-
-
-@posix
-def test_an_environment_in_use_is_neither_removed_nor_swept(world: FakeWorld, quickest: str) -> None:
-    assert world.setup(quickest).returncode == 0
-    holder = subprocess.Popen(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-         "from pathlib import Path\nfrom KneePipelineLib.environment.exclusive import hold\n"
-         f"hold(Path({str(world.environment / '1' / 'in-use')!r})); print('held', flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert holder.stdout.readline().strip() == "held"
-        refused = world.call("E.remove(options())", quickest)
-        assert refused.returncode == 1
-        assert "is using" in refused.stdout
-        assert world.imports("alpha")
-        write_wheel(world.wheels, "alpha", "2.0", {"alpha/__init__.py": ""})
-        world.change_lock(lambda lock: lock["packages"][0].update(version="2.0"))
-        assert world.setup(quickest).returncode == 0
-        assert world.generations() == ["1", "2"], "the run keeps its environment"
-    finally:
-        holder.communicate("")
-    assert world.setup(quickest).returncode == 0
-    assert world.generations() == ["2"]
-
-
-def test_env_chooses_and_remembers_a_folder_and_never_takes_a_foreign_one(world: FakeWorld, installer: str) -> None:
-    chosen = world.root / "other place"
-    assert world.setup(installer, f"environment_dir=Path({str(chosen)!r})").returncode == 0
-    found = world.call("print(E.private_python())", installer).stdout.strip()
-    assert Path(found).is_relative_to(chosen)
-    assert world.call("E.remove(options())", installer).returncode == 0
-    assert not chosen.exists()
-    foreign = world.root / "my pictures"
-    foreign.mkdir()
-    (foreign / "knee.png").write_bytes(b"")
-    refused = world.setup(installer, f"environment_dir=Path({str(foreign)!r})")
-    assert refused.returncode == 1
-    assert "holds other files" in refused.stdout
-    refused = world.call(f"E.remove(options(environment_dir=Path({str(foreign)!r})))", installer)
-    assert refused.returncode == 1
-    assert [p.name for p in foreign.iterdir()] == ["knee.png"]
 
 
 def test_too_little_space_is_said_before_anything_begins(world: FakeWorld) -> None:
