@@ -6,6 +6,7 @@ environment, behind one child process.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,15 @@ def _package_modules() -> list[str]:
     return [name for name in sys.modules if name.partition(".")[0] == "KneePipelineLib"]
 
 
+def _read_anew(name: str) -> None:
+    """Import a module of the package, unless it is no longer there."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+
+
 class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: its life in Slicer. What is in it: KneePipelineLib/slicer_side/widget.py."""
 
@@ -116,20 +126,26 @@ class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onReload(self) -> None:
         """The developer's button Reload: the package is read anew, too, not only this file.
 
-        What runs is ended first. Where the edited code cannot be read, the former code stays in use.
+        What runs is ended first. Where the edited code cannot be read, the former code stays in use, and so does the
+        panel: everything is read before the panel is taken away.
         """
         from KneePipelineLib.slicer_side.job_surroundings import let_go
 
         if self.panel is not None:
             self.panel.stop()
         let_go()
+        own = sys.modules.get(self.moduleName)
         former = {name: sys.modules.pop(name) for name in _package_modules()}
         try:
+            for name in former:
+                _read_anew(name)
             ScriptedLoadableModuleWidget.onReload(self)
         except BaseException:
             for name in _package_modules():
                 del sys.modules[name]
             sys.modules.update(former)
+            if own is not None:
+                sys.modules[self.moduleName] = own
             raise
 
     def onAboutToQuit(self) -> None:

@@ -14,6 +14,10 @@ from pathlib import Path
 OK, FAILED, USAGE_ERROR, NOTHING_COLLECTED = 0, 1, 4, 5
 """Pytest's exit codes."""
 ENGINE_TESTS = "slicer"
+_WITH_VALUE = ("-k", "-m", "-c", "-p", "-o", "-W", "-r", "--ignore", "--ignore-glob", "--deselect", "--rootdir",
+               "--basetemp", "--durations", "--maxfail", "--confcutdir", "--capture", "--tb", "--log-level")
+"""Options of pytest whose value may stand behind them as an argument of its own."""
+_ONE_FILE = ("--junitxml", "--junit-xml")
 
 
 def run_tests(testing: Path, arguments: Sequence[str] = ()) -> int:
@@ -24,29 +28,52 @@ def run_tests(testing: Path, arguments: Sequence[str] = ()) -> int:
     testing : Path
         The folder of tests; `ENGINE_TESTS` in it holds the files that get processes of their own.
     arguments : sequence of str
-        For pytest. Where they name files or folders, only those are run, in one process.
+        For pytest. Where they name files, folders or tests, only those are run.
     """
-    if any(_names_tests(a, testing.parent) for a in arguments):
-        return _pytest(testing, arguments)
-    engine = testing / ENGINE_TESTS
-    parts = [[str(testing), f"--ignore={engine}"], *([str(file)] for file in sorted(engine.glob("test_*.py")))]
+    options, names = _sorted(arguments, testing.parent)
+    parts = _parts(testing, names)
+    if len(parts) > 1 and any(option.partition("=")[0] in _ONE_FILE for option in options):
+        print(f"{_ONE_FILE[0]} holds the tests of one process: name what to run, outside Testing/{ENGINE_TESTS}.",
+              file=sys.stderr)
+        return USAGE_ERROR
     codes = {}
     for part in parts:
-        name = Path(part[0]).relative_to(testing.parent).as_posix()
-        codes[name] = _pytest(testing, [*arguments, *part])
-        if codes[name] == USAGE_ERROR:  # the arguments are wrong: the next part would only say so again
+        codes[part[0]] = subprocess.run([sys.executable, "-m", "pytest", *options, *part], cwd=testing.parent,
+                                        check=False).returncode
+        if codes[part[0]] == USAGE_ERROR:  # the arguments are wrong: the next part would only say so again
             return USAGE_ERROR
     failed = {name: code for name, code in codes.items() if code not in (OK, NOTHING_COLLECTED)}
-    print(f"\n{len(codes)} processes of tests; failed: {', '.join(failed) or 'none'}")
+    if len(parts) > 1:
+        print(f"\n{len(parts)} processes of tests; failed: {', '.join(failed) or 'none'}", flush=True)
     if failed:
         code = next(iter(failed.values()))
         return code if code > 0 else FAILED  # a process that a signal ended has a negative one
     return OK if OK in codes.values() else NOTHING_COLLECTED
 
 
-def _names_tests(argument: str, folder: Path) -> bool:
-    return not argument.startswith("-") and (folder / argument.partition("::")[0]).exists()
+def _sorted(arguments: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:
+    """Pytest's options with their values, and what they name of the tests."""
+    options, names = [], []
+    for before, argument in zip(("", *arguments), arguments, strict=False):
+        is_name = argument and not argument.startswith("-") and before not in (*_WITH_VALUE, *_ONE_FILE)
+        (names if is_name and (folder / argument.partition("::")[0]).exists() else options).append(argument)
+    return options, names
 
 
-def _pytest(testing: Path, arguments: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=testing.parent, check=False).returncode
+def _parts(testing: Path, names: Sequence[str]) -> list[list[str]]:
+    """What each process is told to run: the engine's files one by one, everything else together."""
+    engine = testing / ENGINE_TESTS
+    files = [file.relative_to(testing.parent).as_posix() for file in sorted(engine.glob("test_*.py"))]
+    together, alone = [], []
+    for name in names or [testing.name]:
+        path = (testing.parent / name.partition("::")[0]).resolve()
+        if path == testing.resolve():
+            together += [testing.name, f"--ignore={engine}"]
+            alone += files
+        elif path == engine.resolve():
+            alone += files
+        elif engine.resolve() in path.parents:
+            alone.append(name)
+        else:
+            together.append(name)
+    return ([together] if together else []) + [[name] for name in alone]

@@ -208,7 +208,7 @@ STEPS: tuple[Step, ...] = (
          reads=("surfaces", "review"), writes=("shape.json",),
          options=("perform_bone_only_nsm", "perform_bone_and_cart_nsm", "clip_femur_top", "nsm", "nsm_bone_only",
                   "seed"),
-         rooms=("imaging", "morphometry", "shape"), weight=10.0,
+         rooms=("imaging", "morphometry", "results", "shape"), weight=10.0,
          degrades_to="everything but the shape model and its score",
          failure_code="NSM_FAILED", uses_device=True, applies=_no_shape,
          libraries=("torch", "vtk", "scipy.spatial", "KneePipelineLib.pipeline.stages.shape")),

@@ -69,7 +69,8 @@ def alive(pid: int) -> bool:
     """Whether a process of that id exists (and is no zombie, where that can be seen)."""
     if os.name == "nt":
         query = ["tasklist", "/FI", f"PID eq {pid}", "/NH"]
-        return str(pid) in subprocess.run(query, capture_output=True, text=True, check=False).stdout
+        return str(pid) in subprocess.run(query, capture_output=True, text=True, check=False,
+                                          creationflags=subprocess.CREATE_NO_WINDOW).stdout
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -165,8 +166,3 @@ def _guard(token: str) -> None:
 
 if __name__ == "__main__":
     _guard(sys.argv[1])
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from .cores import cores
 from .job_state import Job
 from .lanes import Lane
 from .plan import Step
-from .processes import cores
 
 PRELOAD = ("KneePipelineLib.pipeline.stages.validation", "KneePipelineLib.imaging.reading")
 """What a new worker imports while the orchestrator is still taking stock."""
@@ -16,7 +16,7 @@ WORKER_START_S = 0.5
 
 
 class Workers:
-    """The worker processes of a run, started when there is work and kept for more; never more than there are cores.
+    """The worker processes of a run, started when there is work, kept for more; never more than cores, or than two.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ class Workers:
         idle = [lane for lane in self._lanes.values() if lane.step is None]
         mine = [lane for lane in idle if self._kept_for.get(lane.number) == step]
         free = [lane for lane in idle if self._kept_for.get(lane.number) not in awaited]
-        for lane in (*mine, *free):
+        if mine or free:
+            lane = (mine or free)[0]
             self._kept_for.pop(lane.number, None)
             return lane
         others = [lane for lane in self._lanes.values() if self._kept_for.get(lane.number) not in awaited]

@@ -64,14 +64,22 @@ def remove_abandoned(parent: str | None) -> Thread:
 
 
 def _sweep(parent: Path) -> None:
-    with contextlib.suppress(OSError):
-        for folder in sorted(parent.glob(f"{PREFIX}*")):
+    for folder in sorted(parent.glob(f"{PREFIX}*")):
+        with contextlib.suppress(OSError):  # one that cannot be removed does not keep the others
             if _is_ours(folder) and is_abandoned(folder):
-                for inside in folder.iterdir():  # who used it is forgotten last, lest half of it stays for good
-                    if inside.name != USERS:
-                        shutil.rmtree(inside, ignore_errors=True) if inside.is_dir() and not inside.is_symlink() \
-                            else inside.unlink(missing_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
+                _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Who used it is forgotten last: what cannot be removed now is found by the next sweep."""
+    for inside in folder.iterdir():
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside, ignore_errors=True)
+        elif inside.name != USERS:
+            with contextlib.suppress(OSError):
+                inside.unlink()
+    if all(left.name == USERS for left in folder.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -89,6 +97,6 @@ def is_abandoned(folder: Path) -> bool:
         said = json.loads((folder / USERS).read_text(encoding="utf-8"))
         processes = [int(number) for number in said["processes"]]
         return (said["computer"] == socket.gethostname() and not is_held(folder / USERS)
-                and not any(alive(number) for number in processes))
+                and not any(number == os.getpid() or alive(number) for number in processes))
     except (OSError, ValueError, TypeError, KeyError):
         return False

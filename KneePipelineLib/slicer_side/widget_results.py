@@ -82,14 +82,18 @@ class ResultsPanel:
     def _fill(self, record: Mapping[str, Any]) -> None:
         import qt
 
-        table, rows = self._ui.resultsTable, list(record.get("regions", {}).values())
+        from ..results.quality import flag_of
+
+        table, regions = self._ui.resultsTable, record.get("regions", {})
+        checks = record.get("quality", {}).get("checks", [])
         table.setRowCount(0)
-        table.setRowCount(len(rows))
-        table.visible = bool(rows)
-        for row, region in enumerate(rows):
+        table.setRowCount(len(regions))
+        table.visible = bool(regions)
+        for row, (name, region) in enumerate(regions.items()):
             measures = region.get("measures", {})
+            flag = flag_of(name, checks, "thickness")  # the columns say nothing about T2
             for column, text in enumerate((_(region.get("title", "")), _number(measures.get("mm_mean"), 2),
-                                           _number(measures.get("VC_mm3"), 2, 1e-3), _(region.get("flag", "")))):
+                                           _number(measures.get("VC_mm3"), 2, 1e-3), _(flag))):
                 item = qt.QTableWidgetItem(text)
                 if column in (1, 2):
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)

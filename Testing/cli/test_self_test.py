@@ -39,13 +39,33 @@ def test_each_engine_file_has_a_process(tree: Path, capfd: pytest.CaptureFixture
     assert capfd.readouterr().out.strip().endswith("3 processes of tests; failed: none")
 
 
-def test_what_is_named_runs_alone(tree: Path) -> None:
-    """A path, or one test of a file, in one process."""
-    assert run_tests(tree, [f"Testing/{self_test.ENGINE_TESTS}"]) == self_test.OK
-    assert len(pids(tree)) == 2
+def test_what_is_named_is_all_that_runs(tree: Path) -> None:
+    """A room in one process, the engine's files in one each, one test of a file."""
+    assert run_tests(tree, ["Testing/room"]) == self_test.OK
     assert len(set(pids(tree))) == 1
+    assert run_tests(tree, [f"Testing/{self_test.ENGINE_TESTS}"]) == self_test.OK
+    assert len(pids(tree)) == 4
+    assert len(set(pids(tree))) == 3
     assert run_tests(tree, ["Testing/room/test_room_one.py::test_pid", "-q"]) == self_test.OK
+    assert len(pids(tree)) == 5
+
+
+@pytest.mark.parametrize("option", [["--deselect", "Testing/room/test_room_one.py::test_pid"],
+                                    ["--ignore", "Testing/room/test_room_one.py"],
+                                    ["--ignore=Testing/room/test_room_one.py"]], ids=" ".join)
+def test_the_value_of_an_option_names_no_tests(tree: Path, option: list[str]) -> None:
+    """Everything else still runs, each engine file in its process."""
+    assert run_tests(tree, option) == self_test.OK
     assert len(pids(tree)) == 3
+    assert len(set(pids(tree))) == 3
+
+
+def test_one_report_file_cannot_hold_several_processes(tree: Path, capfd: pytest.CaptureFixture) -> None:
+    """Each would write over the one before; for one process it is as pytest makes it."""
+    assert run_tests(tree, ["--junitxml=x.xml"]) == self_test.USAGE_ERROR
+    assert "--junitxml" in capfd.readouterr().err
+    assert run_tests(tree, ["--junitxml=x.xml", "Testing/room"]) == self_test.OK
+    assert (tree.parent / "x.xml").is_file()
 
 
 def test_a_failure_is_not_hidden_by_later_parts(tree: Path, capfd: pytest.CaptureFixture) -> None:

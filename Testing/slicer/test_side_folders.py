@@ -8,6 +8,8 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from shutil import rmtree
+from unittest import mock
 
 from KneePipelineLib.slicer_side.run_folder import USERS, RunFolder, is_abandoned, remove_abandoned
 
@@ -78,6 +80,16 @@ class Folders(JobTest):
         self.sweep()
         for path in (foreign / "notes.txt", elsewhere / "input" / "1.dcm", outside / "input" / "1.dcm"):
             self.assertTrue(path.is_file(), path)
+
+    def test_what_cannot_be_removed_now_is_found_by_the_next_sweep(self):
+        """And keeps no other folder."""
+        stuck, other = sorted((self.broken_down(), self.broken_down()))
+        with mock.patch("shutil.rmtree", lambda path, **_: None if Path(path) == stuck / "input" else rmtree(path)):
+            self.sweep()
+        self.assertTrue((stuck / USERS).is_file())
+        self.assertFalse(other.exists())
+        self.sweep()
+        self.assertFalse(stuck.exists())
 
     def test_links_in_it_are_not_followed(self):
         original = self.home / "original"

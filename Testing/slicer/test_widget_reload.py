@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import unittest
@@ -63,10 +64,28 @@ class Reload(PanelCase):
         self.assertIsNone(self.old._parameterNode)
 
     def test_code_that_cannot_be_read_leaves_the_former_in_use(self):
-        before = package()
+        before, own = package(), sys.modules["KneePipeline"]
         with mock.patch("slicer.util.reloadScriptedModule", side_effect=SyntaxError), self.assertRaises(SyntaxError):
             self.old.onReload()
         self.assertEqual(package(), before)
+        self.assertIs(sys.modules["KneePipeline"], own)
+
+    def test_a_mistake_in_any_file_is_found_before_the_panel_goes(self):
+        """Some files are only read when the panel is built: too late, were it gone by then."""
+        before, read = package(), importlib.import_module
+
+        def edited(name, *arguments):
+            if name == "KneePipelineLib.slicer_side.widget_results":
+                raise SyntaxError(name)
+            return read(name, *arguments)
+
+        with mock.patch("importlib.import_module", edited), self.assertRaises(SyntaxError):
+            self.old.onReload()
+        self.assertEqual(package(), before)
+        self.assertIs(self.shown.self(), self.old)
+        self.assertTrue(list(self.old.Observations))
+        self.old.enter()
+        self.assertIsNotNone(self.old._parameterNode)
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from ...morphometry import read_prepared
 from ...results import Output, ShapePicture
 from ...shape import FitOptions, ShapeFit, fit_femur, load_model, model_files, wanted_kinds, why_not
 from ..context import StageContext
+from ..cores import cores
 from ..files import read_json, write_json
-from ..processes import cores
 
 NAMES = ("femur", "fem_cart")
 """Structures of a model's surfaces, in their order."""
