@@ -83,9 +83,11 @@ class ResultsPanel:
         import qt
 
         from ..results.quality import flag_of
+        from ..results.rules import RULES
 
         table, regions = self._ui.resultsTable, record.get("regions", {})
-        checks = record.get("quality", {}).get("checks", [])
+        # Results of another version may know other rules.
+        checks = [check for check in record.get("quality", {}).get("checks", []) if check.get("code") in RULES]
         table.setRowCount(0)
         table.setRowCount(len(regions))
         table.visible = bool(regions)
