@@ -17,6 +17,7 @@ PID = "import os, pathlib\ndef test_pid():\n    pathlib.Path('pids').open('a').w
 def tree(tmp_path: Path) -> Path:
     """A folder of tests with two files in each part; every test leaves its process's number in ``pids``."""
     testing = tmp_path / "Testing"
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # the checkout's own may lie above
     for part in ("room", self_test.ENGINE_TESTS):
         (testing / part).mkdir(parents=True)
         for name in ("one", "two"):
