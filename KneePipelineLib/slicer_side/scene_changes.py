@@ -98,14 +98,18 @@ class SceneChanges:
 def remove_node(scene: Any, node: Any) -> None:
     """Remove a node with its display nodes.
 
-    A segmentation's segments go first, because their items in the tree would stay behind as orphans.
+    The items of a segmentation's segments, which would stay behind as orphans, go after it. (To remove the segments
+    themselves before it ends the process where a view that was closed has once drawn the scene.)
     """
     displays = []
     if node.IsA("vtkMRMLDisplayableNode"):
         displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    tree, orphans = scene.GetSubjectHierarchyNode(), vtk.vtkIdList()
     if node.IsA("vtkMRMLSegmentationNode"):
-        node.GetSegmentation().RemoveAllSegments()
+        tree.GetItemChildren(tree.GetItemByDataNode(node), orphans)
     scene.RemoveNode(node)
+    for i in range(orphans.GetNumberOfIds()):
+        tree.RemoveItem(orphans.GetId(i), False, False)
     for display in displays:
         if display is not None and scene.IsNodePresent(display):
             scene.RemoveNode(display)
