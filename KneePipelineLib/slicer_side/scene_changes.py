@@ -99,7 +99,7 @@ def remove_node(scene: Any, node: Any) -> None:
     """Remove a node with its display nodes.
 
     The items of a segmentation's segments, which would stay behind as orphans, go after it. (To remove the segments
-    themselves before it ends the process where a view that was closed has once drawn the scene.)
+    themselves before it ends the process once a view has drawn the scene.)
     """
     displays = []
     if node.IsA("vtkMRMLDisplayableNode"):

@@ -99,6 +99,20 @@ class AllOrNothing(SceneCase):
                 self.assertNotIn(str(folder), str(caught.exception))
                 self.assertEqual(scene_state(), before)
 
+    def test_a_view_that_has_drawn_the_scene_survives_it(self):
+        """It did not, and took the process along."""
+        import_all(self.folder / "results.json")
+        views = (slicer.app.layoutManager().sliceWidget("Red"), slicer.app.layoutManager().threeDWidget(0))
+        for view in (views[0].sliceView(), views[1].threeDView()):
+            view.forceRender()
+        slicer.mrmlScene.Clear(0)
+        folder = self.copy()
+        (folder / "results.csv").unlink()
+        before = scene_state()
+        with self.assertRaises(KneePipelineError):
+            import_all(folder / "results.json")
+        self.assertEqual(scene_state(), before)
+
     def test_damaged_files_leave_nothing(self):
         for name in ("knee_all-labels.nrrd", "femur_mesh.vtk", "results.json"):
             with self.subTest(name):
