@@ -83,7 +83,7 @@ class ResultsPanel:
         import qt
 
         from ..results.quality import flag_of
-        from ..results.rules import RULES
+        from ..results.rules import RULES, THICKNESS
 
         table, regions = self._ui.resultsTable, record.get("regions", {})
         # Results of another version may know other rules.
@@ -93,7 +93,7 @@ class ResultsPanel:
         table.visible = bool(regions)
         for row, (name, region) in enumerate(regions.items()):
             measures = region.get("measures", {})
-            flag = flag_of(name, checks, "thickness")  # the columns say nothing about T2
+            flag = flag_of(name, checks, THICKNESS)  # the columns say nothing about T2
             for column, text in enumerate((_(region.get("title", "")), _number(measures.get("mm_mean"), 2),
                                            _number(measures.get("VC_mm3"), 2, 1e-3), _(flag))):
                 item = qt.QTableWidgetItem(text)

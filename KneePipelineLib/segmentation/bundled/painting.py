@@ -47,7 +47,10 @@ def dress(labels: torch.Tensor, depth_mm: torch.Tensor, generator: torch.Generat
 def add_cortex(tissue: torch.Tensor, generator: torch.Generator, spacing_mm: float = 0.8) -> torch.Tensor:
     """Turn the outermost one or two voxels of every bone into dark cortical bone, of uneven thickness.
 
-    Where voxels are wider than cortical bone is thick, only some of their centres lie in it.
+    Parameters
+    ----------
+    spacing_mm : float
+        Edge of a voxel. Where it is wider than cortical bone is thick, only some voxels' centres lie in that.
     """
     bone = _is_bone(tissue)
     rim = torch.zeros_like(bone)
@@ -87,6 +90,15 @@ def paint(tissue: torch.Tensor, kind: str, generator: torch.Generator, spacing_m
 
     Marrow is uneven (red marrow islands, trabeculae, bone marrow lesions): without that, a network calls a dark island
     of marrow cartilage.
+
+    Parameters
+    ----------
+    tissue : torch.Tensor
+        uint8, shape (z, y, x), values of `tissues`.
+    kind : str
+        As `tissues.brightness_table` takes it.
+    spacing_mm : float
+        Edge of a voxel.
     """
     table = tissues.brightness_table(kind, generator)
     if uniform(generator, 0, 1) < 0.75:
