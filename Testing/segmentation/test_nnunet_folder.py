@@ -108,7 +108,8 @@ HARMLESS = {
     "path": PurePosixPath("/a/b"), "here": Path("a"), "windows": PureWindowsPath("C:/a"), "text": np.str_("x"),
     "bytes": np.bytes_(b"x"), "date": datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),
     "day": datetime.date(2024, 1, 2), "took": datetime.timedelta(1),
-    "lists": collections.defaultdict(list, {"a": [1]}), "whole": np.int16(3), "single": np.float32(0.5), "yes": np.bool_(True), "numbers": np.arange(5.0), "words": np.array(["a", "b"]),
+    "lists": collections.defaultdict(list, {"a": [1]}), "whole": np.int16(3),
+    "single": np.float32(0.5), "yes": np.bool_(True), "numbers": np.arange(5.0), "words": np.array(["a", "b"]),
     "when": np.datetime64("2024-01-02"), "wide": np.longdouble(1), "options": argparse.Namespace(a=1),
     "slice": slice(1, 2), "counts": collections.Counter("aab"),
 }
