@@ -67,7 +67,7 @@ def _keep_alive(wrapper: Any) -> None:
     """Slicer 5.10 only: a wrapper that was once bound to widgets must never be collected.
 
     There ``disconnectGui`` leaves an observer on the node, which calls into the collected wrapper and ends the process
-    (mended in 5.12 by https://github.com/Slicer/Slicer/pull/9063). The list outlives a Reload of this file.
+    (mended in 5.12 by pull request 9063 of Slicer). The list outlives a Reload of this file.
     """
     if (slicer.app.majorVersion, slicer.app.minorVersion) < (5, 12):
         vars(slicer.util).setdefault("_kneePipelineWrappers", []).append(wrapper)

@@ -124,4 +124,3 @@ def _matches(node: Any) -> list[SegmentMatch]:
         return match_segments(node)
     except InvalidFormatError:  # no segments (yet): said when Apply is pressed
         return []
-

@@ -14,7 +14,7 @@ SET_UP, REPAIR, MODELS, USE_CPU, SHOW_LOG, LONGER, NOTHING = (
 
 _COMMAND = re.compile(r"python3? -m KneePipelineLib|(?<![\w-])--[a-z]|\bKNEEPIPELINE_[A-Z]|"
                       r"\b(models (list|download|import|verify|remove)|doctor)\b")
-_CLAUSE = re.compile(r"(?<=[.;:])\s+|,\s+(?=or )")
+_CLAUSE = re.compile(r"(?<=[.;])\s+|,\s+(?=or\b)")
 
 
 @dataclass(frozen=True)
