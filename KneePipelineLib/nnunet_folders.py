@@ -22,6 +22,8 @@ SINGLE_NAME, CASCADE_NAME = "3d_fullres", "3d_cascade_fullres"
 
 MOST_HEIRS = 20
 SEARCH_DEPTH = 5
+MAX_TABLE_BYTES = 64 * 1024**2
+"""Of plans.json or dataset.json, which may list every image of the training."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ def read_table(path: Path) -> dict:
         If there is none.
     """
     try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise ValueError("too large")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingFileError(f"The nnU-Net model lacks its {path.name}.", "Get the model again.") from error

@@ -14,6 +14,8 @@ from types import FrameType
 from .. import __version__
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, ConfigError, KneePipelineError
 from ..job import JobOptions
+from ..system.guard import Guardian
+from ..system.processes import kill_token
 from . import faults
 from .checkpoints import CheckpointStore
 from .clock import Clock
@@ -26,7 +28,6 @@ from .job_state import HANG_AFTER_S, Job
 from .keys import input_hashes, weights_hashes
 from .locking import RunLock
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
-from .processes import Guardian, kill_token
 from .progress import Progress
 from .publish import Publisher, is_whole
 from .record import RunRecord, versions

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
+from .disguises import disguise
 from .entries import Model
 from .failures import ImportRefusedError
 from .layouts import MAX_JSON_BYTES, SHAPE_CONFIG, bscore_parameters, json_object, latent_size
@@ -25,13 +26,12 @@ def check_content(model: Model, folder: Path, installed: Iterable[str]) -> None:
     for name in installed:
         path = folder / name
         size = path.stat().st_size
-        if size == 0:
-            raise ImportRefusedError(f"{name} is empty.", AGAIN)
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
-        _check_stand_ins(name, head, size)
         if name.endswith(".json"):
             _check_json(path, name, size)
+        elif found := disguise(path):
+            raise ImportRefusedError(f"{name} {found[0]}.", found[1])
         elif name.endswith((".h5", ".hdf5")):
             _check_hdf5(name, head, size)
         elif name.endswith(".pth"):
@@ -48,17 +48,6 @@ def refuse_keras_archive() -> ImportRefusedError:
     """What to do with a network in Keras 3's own format."""
     return ImportRefusedError("This is a Keras archive (.keras), not the HDF5 file that is needed.",
                               "Save the network as one HDF5 file: in Keras, load it and call model.save('network.h5').")
-
-
-def _check_stand_ins(name: str, head: bytes, size: int) -> None:
-    """What stands where a large file should be."""
-    if head.startswith(b"version https://git-lfs"):
-        raise ImportRefusedError(f"{name} is a pointer of Git LFS: the file itself was not fetched ({size} bytes).",
-                                 "Run `git lfs pull` where it came from, or download the file itself.")
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
-        raise ImportRefusedError(f"{name} is a web page, such as a login or error page, not the file itself.",
-                                 "Log in, or use the page's download button, and get the file again.")
 
 
 def _check_json(path: Path, name: str, size: int) -> None:

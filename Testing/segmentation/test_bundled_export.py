@@ -97,12 +97,14 @@ def test_orientation_order_and_training_are_written_down(model: Path) -> None:
     assert folder.mapping == {1: 7, 2: 4, 3: 5, 4: 6, 5: 8, 6: 9, 7: 1, 8: 2, 9: 3}
     assert folder.dataset["kneepipeline_notice"] == NOTICE
     assert folder.dataset["kneepipeline_training"]["fullres"] == {"steps": 8, "minutes": 0.5}
-    assert folder.plans["configurations"]["3d_lowres"]["next_stage"] == "3d_cascade_fullres"
+    plans = json.loads((folder.path / "plans.json").read_text())
+    assert plans["configurations"]["3d_lowres"]["next_stage"] == "3d_cascade_fullres"
 
 
 def test_first_stage_alone_is_a_model(trained: Path, tmp_path: Path, knee) -> None:
     export.export(trained, tmp_path / "one", FIRST)
-    assert "next_stage" not in find_results(tmp_path / "one", "3d_lowres").plans["configurations"]["3d_lowres"]
+    plans = json.loads((find_results(tmp_path / "one", "3d_lowres").path / "plans.json").read_text())
+    assert "next_stage" not in plans["configurations"]["3d_lowres"]
     found = segment(knee, "bundled", weights=tmp_path / "one", device="cpu")
     assert [stage["configuration"] for stage in found.model["stages"]] == ["3d_lowres"]
 

@@ -137,7 +137,7 @@ def test_published_content_is_known_whatever_its_name(tmp_path, use_catalogue):
 
 def test_something_that_only_ends_in_h5(tmp_path):
     path = write(tmp_path, {"coronal_best_model.h5": b"version https://git-lfs.github.com/spec/v1\n"})
-    with pytest.raises(failures.ImportRefusedError, match="pointer of Git LFS"):
+    with pytest.raises(failures.ImportRefusedError, match="Git LFS pointer"):
         weights.import_from(path / "coronal_best_model.h5", "goyal_coronal")
     assert_untouched("goyal_coronal")
 

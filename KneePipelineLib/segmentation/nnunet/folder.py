@@ -12,6 +12,7 @@ from pathlib import Path
 from ...errors import ConfigError, InvalidFormatError, MissingFileError, SegmentationError
 from ...nnunet_folders import read_table, stages_below, trained_below
 from ..names import canonical_mapping
+from .plans import checked_plans
 
 DEFAULT_ORIENTATION = "PIR"
 """How the published networks see a knee: (i, j, k) = columns from anterior to posterior, rows from superior to
@@ -30,8 +31,10 @@ class ResultsFolder:
     path : Path
     configuration : str
         Such as ``3d_fullres``.
-    plans, dataset : dict
-        plans.json and dataset.json.
+    plans : dict
+        plans.json, reduced to this configuration and checked (see `checked_plans`).
+    dataset : dict
+        dataset.json.
     checkpoints : tuple of Path
         One file a fold, in the folds' order.
     mapping : dict
@@ -129,16 +132,25 @@ def open_results(path: Path, configuration: str | None = None, *, folds: tuple[s
     """
     plans, dataset = read_table(path / "plans.json"), read_table(path / "dataset.json")
     configuration = configuration or path.name.split("__")[-1]
-    if configuration not in plans.get("configurations", {}):
+    known = plans.get("configurations")
+    if not isinstance(known, dict) or configuration not in known:
         raise InvalidFormatError(f"The plans do not know the configuration {configuration}.",
                                  "The folder's plans.json belongs to another model.")
-    channels = dataset.get("channel_names", dataset.get("modality", {}))
+    plans = checked_plans(plans, configuration)
+    channels = dataset.get("modality", dataset.get("channel_names"))
+    if not isinstance(channels, dict):
+        raise InvalidFormatError("The model's dataset.json names no image.", "An nnU-Net v2 dataset.json is needed.")
     if len(channels) != 1:
         raise SegmentationError(f"The network wants {len(channels)} images of each knee instead of one.",
                                 "Only networks with one input channel can be used.")
     labels = dataset.get("labels")
     if not isinstance(labels, dict):
         raise InvalidFormatError("The model's dataset.json names no labels.", "An nnU-Net v2 dataset.json is needed.")
+    numbers = [v for v in labels.values() if not isinstance(v, list)]  # lists are regions, told by `canonical_mapping`
+    if any(type(v) is not int for v in numbers) or (
+            len(numbers) == len(labels) and sorted(numbers) != list(range(len(labels)))):
+        raise InvalidFormatError("The labels in the model's dataset.json are not numbered 0, 1, 2 and so on.",
+                                 "nnU-Net numbers them so when it trains: the file belongs to another model.")
     mapping, dropped = canonical_mapping(labels, ignored)
     orientation = str(dataset.get("kneepipeline_orientation", DEFAULT_ORIENTATION)).upper()
     return ResultsFolder(path, configuration, plans, dataset, _checkpoints(path, folds, checkpoint),

@@ -20,6 +20,7 @@ from .export import logits_to_labels
 from .focus import predict_focused
 from .folder import ResultsFolder, find_results, find_stages
 from .network import build_network, load_weights, speed_up_for_cpu
+from .plans import checked_plans
 from .preprocess import Preprocessed, preprocess
 from .quiet import quiet
 from .sliding import SlidingWindow, Window
@@ -220,7 +221,8 @@ def managers(folder: ResultsFolder) -> tuple[object, object, object]:
     """nnU-Net's own view of a folder: plans, configuration, labels. Call it within `quiet`."""
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    plans_manager = PlansManager(folder.plans)
+    # Checked here too, whoever made the folder's description: nothing reaches nnU-Net that was not judged.
+    plans_manager = PlansManager(checked_plans(folder.plans, folder.configuration))
     labels = plans_manager.get_label_manager(folder.dataset)
     if labels.has_regions:
         raise SegmentationError("The network was trained with overlapping regions instead of labels.",
