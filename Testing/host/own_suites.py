@@ -1,7 +1,7 @@
 """Slicer's own test suites of its Python files, run on the host: ``python -m Testing.host.own_suites TREE [NAME ...]``.
 
-TREE is a source tree of Slicer (see `slicers_files`). Prints one line a suite, and the sum. Each suite runs in a process
-of its own, so that one that ends its process does not take the others along.
+TREE is a source tree of Slicer (see `slicers_files`). Prints one line a suite, and the sum. Each suite runs in a
+process of its own, so that one that ends its process does not take the others along.
 """
 
 from __future__ import annotations
