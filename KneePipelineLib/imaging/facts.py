@@ -68,7 +68,7 @@ def _from_dataset(dataset: Dataset | dict, index: int) -> dict:
         "model": text("ManufacturerModelName"),
         "field_strength_t": _tesla(quantity("MagneticFieldStrength")),
         "body_part": text("BodyPartExamined") or text("BodyPartExamined", "FrameAnatomySequence"),
-        "names_knee": _names_knee(dataset),
+        "names_knee": _names_knee(dataset) or None,
         "laterality": laterality_of(dataset, index),
         "sequence_name": text("PulseSequenceName") or text("SequenceName") or _ge_sequence(dataset),
         "scanning_sequence": text("ScanningSequence"),

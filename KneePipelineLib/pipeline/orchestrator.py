@@ -7,13 +7,15 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from .. import __version__
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, ConfigError, KneePipelineError
 from ..job import JobOptions
+from ..system.guard import Guardian
+from ..system.processes import kill_token
 from . import faults
 from .checkpoints import CheckpointStore
 from .clock import Clock
@@ -26,7 +28,6 @@ from .job_state import HANG_AFTER_S, Job
 from .keys import input_hashes, weights_hashes
 from .locking import RunLock
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
-from .processes import Guardian, kill_token
 from .progress import Progress
 from .publish import Publisher, is_whole
 from .record import RunRecord, versions
@@ -213,6 +214,7 @@ class Orchestrator:
     def _complete(self) -> int:
         job = self._job
         failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
+        job.record.values["segmentation"] = _what_segmented(job.results.get("segmentation", {}))
         job.record.enter(State.COMPLETE)
         job.record.status = "degraded" if failed else "complete"
         job.record.error = job.outcomes[failed[0]]["error"] if failed else None
@@ -275,6 +277,12 @@ class Orchestrator:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _what_segmented(result: Mapping) -> dict:
+    """For pipeline.json: where the labels came from and, of a network, which of its parts ran and how."""
+    model = {key: value for key, value in (result.get("model") or {}).items() if key != "first_stage"}
+    return {"source": result.get("source", "none"), **({"model": model} if model else {})}
 
 
 def _collisions(options: JobOptions) -> list[str]:
