@@ -196,7 +196,8 @@ def _absolute(values: Mapping[str, Any], folder: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for f in fields(JobOptions):
         kind, value = f.metadata["kind"], values.get(f.name)
-        if kind in ("path", "scheme") and isinstance(value, str) and value and value not in LABEL_SCHEMES:
+        is_path = kind == "path" or (kind == "scheme" and value not in LABEL_SCHEMES)
+        if is_path and isinstance(value, str) and value:
             found[f.name] = _joined(folder, value)
         elif kind == "paths" and isinstance(value, Mapping):
             found[f.name] = {name: _joined(folder, path) if isinstance(path, str) and path else path
