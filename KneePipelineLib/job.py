@@ -124,7 +124,7 @@ class JobOptions:
         """
         env = os.environ if env is None else env
         path = config_file or env.get("KNEEPIPELINE_CONFIG") or None
-        layers: list[Mapping[str, Any]] = [read_config(path)] if path else []
+        layers: list[Mapping[str, Any]] = [_from_folder_of(path, read_config(path))] if path else []
         layers.append({key: value for key, value in (cli or {}).items() if value is not None})
         if any(env.get(name, "").strip().lower() in TRUE_WORDS for name in PRACTICE_VARIABLES):
             layers.append({"practice": True})
@@ -181,16 +181,35 @@ class JobOptions:
 
     def resolved(self) -> JobOptions:
         """A copy whose paths are absolute, so that it means the same from any folder."""
-        absolute = {f.name: os.path.abspath(value) for f in fields(self)
-                    if f.metadata["kind"] == "path" and (value := getattr(self, f.name))}
-        if self.label_scheme not in LABEL_SCHEMES:
-            absolute["label_scheme"] = os.path.abspath(self.label_scheme)
-        return replace(self, **absolute)
+        return replace(self, **_absolute({f.name: getattr(self, f.name) for f in fields(self)}, os.getcwd()))
 
     @property
     def model(self) -> str:
         """The network's name as a person meets it (design, section 9), such as ``nnunet_fullres``."""
         return title_of_model(self.default_seg_model, self.nnunet.get("type"))
+
+
+def _from_folder_of(config_file: str | os.PathLike, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a configuration file, whose relative paths begin at the file's own folder."""
+    return {**values, **_absolute(values, os.path.dirname(os.path.abspath(config_file)))}
+
+
+def _absolute(values: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Those of the values that are paths, made absolute from a folder; what is none by its type is left to `_check`."""
+    found: dict[str, Any] = {}
+    for f in fields(JobOptions):
+        kind, value = f.metadata["kind"], values.get(f.name)
+        is_path = kind == "path" or (kind == "scheme" and value not in LABEL_SCHEMES)
+        if is_path and isinstance(value, str) and value:
+            found[f.name] = _joined(folder, value)
+        elif kind == "paths" and isinstance(value, Mapping):
+            found[f.name] = {name: _joined(folder, path) if isinstance(path, str) and path else path
+                             for name, path in value.items()}
+    return found
+
+
+def _joined(folder: str, path: str) -> str:
+    return os.path.normpath(os.path.join(folder, path))
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
