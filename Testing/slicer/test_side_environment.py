@@ -22,7 +22,7 @@ class Settings(unittest.TestCase):
         self.addCleanup(settings.forget_all)
 
     def test_values_keep_their_type(self):
-        for key, new in (("keep_log_open", True), ("show_models", False), ("model", "nnunet_fullres")):
+        for key, new in (("keep_log_open", True), ("ask_before_scene_close", False), ("torch", "cpu")):
             settings.set_value(key, new)
             self.assertIs(type(settings.value(key)), type(settings.DEFAULTS[key]))
             self.assertEqual(settings.value(key), new)
