@@ -9,7 +9,9 @@ from ..errors import MissingFileError
 from ..job import JobOptions
 from .files import Check, hash_json, hash_weights, read_json
 
-OPTIONS = ("default_seg_model", "nnunet", "batch_size", "models", "seed")
+CHOICE = ("default_seg_model", "nnunet", "models")
+"""Options that say which network segments, from which files."""
+OPTIONS = (*CHOICE, "batch_size")
 """Options that matter only when a network segments."""
 
 
