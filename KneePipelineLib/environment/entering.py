@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..system.locks import hold
 from .child import IN_USE_NAME, child_environment, command, inside
-from .exclusive import hold
 from .setting_up import ensure
 
 

@@ -24,9 +24,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from ..system.atomic import is_temporary, replace, write_json
+from ..system.locks import is_held
 from .child import IN_USE_NAME, STATE_NAME
-from .exclusive import is_held
-from .places import write_json
 from .problems import SetupError
 
 POINTER = "current.json"
@@ -108,7 +108,7 @@ def claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         content = {entry.name for entry in folder.iterdir()}
         if TAG not in content:
-            if content - {LOCK, LOCK + ".holder"}:
+            if any(not name.startswith(LOCK) for name in content):
                 raise SetupError(
                     f"The folder {folder} exists and holds other files.",
                     "Give --env an empty or a new folder; everything in it belongs to the environment.",
@@ -147,7 +147,7 @@ def sweep(folder: Path) -> list[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and entry.name.partition(".")[0].isdigit() and entry != keep and not discard(entry):
             in_use.append(entry)
-        if entry.name.endswith(".part"):
+        if is_temporary(entry.name):
             entry.unlink(missing_ok=True)
     return in_use
 
@@ -160,7 +160,7 @@ def discard(generation: Path) -> bool:
     if not generation.name.endswith(".gone"):
         doomed = generation.with_name(f"{generation.name}.{os.getpid()}.gone")
         try:
-            os.replace(generation, doomed)
+            replace(generation, doomed)
         except OSError:
             return False
     remove_tree(doomed)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..system import locks
 from . import bootstrap, checks, generations, places
 from .building import Ask, SetupOptions, Work
-from .exclusive import exclusive
 from .installing import Report
 from .lockfile import Lock, read_lock
 from .problems import SetupError
@@ -107,12 +107,16 @@ def setup(options: SetupOptions | None = None, report: Report | None = None, ask
     folder = Path(os.path.abspath(options.environment_dir or places.environment_dir()))
     places.check_path_length(folder / "99")
     generations.claim(folder)
-    with exclusive(folder / generations.LOCK, waiting=lambda sentence: report(0.0, sentence)):
+    with locks.exclusive(folder / generations.LOCK, waiting=lambda lock: report(0.0, _waiting(lock))):
         generations.sweep(folder)
         python = Work(options, lock, folder, report, ask).run()
         if options.environment_dir is not None:
             places.remember_environment_dir(folder)
         return python
+
+
+def _waiting(lock: locks.Lock) -> str:
+    return f"Waiting for another Set up to finish ({lock.owner()}). {lock.advice()}".rstrip()
 
 
 def _never_back(report: Report) -> Report:
@@ -149,7 +153,7 @@ def remove(options: SetupOptions | None = None, report: Report | None = None) ->
     if folder.exists():
         if not generations.is_ours(folder):
             raise SetupError(f"{folder} was not made by KneePipeline and is left alone.", "Give the folder with --env.")
-        with exclusive(folder / generations.LOCK, waiting=lambda sentence: report(0.0, sentence)):
+        with locks.exclusive(folder / generations.LOCK, waiting=lambda lock: report(0.0, _waiting(lock))):
             _remove_generations(folder)
         for name in (generations.LOG, generations.LOCK, generations.TAG, generations.POINTER):
             (folder / name).unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from types import FrameType
 
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError, KneePipelineError
 from ..job import JobOptions
+from ..system.guard import Guardian
+from ..system.processes import kill_token
 from . import faults
 from .clock import Clock
 from .events import LogFile, sinks_for
@@ -25,7 +27,6 @@ from .history import History, history_file
 from .job_state import HANG_AFTER_S, Job
 from .locking import RunLock
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
-from .processes import Guardian, kill_token
 from .progress import Progress
 from .publish import Publisher
 from .published import Published

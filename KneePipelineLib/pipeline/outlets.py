@@ -5,27 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from collections import deque
 from typing import IO
 
 MOST_WAITING = 500
 """Pieces that may wait for a slow reader before droppable ones are left out, the oldest first."""
-FULL_PAUSE_S = 0.02
 PATIENCE_S = 1.0
 """How long the end of a run waits for a reader that takes nothing."""
 
 
 class DirectOutlet:
-    """A stream in memory, or none at all: written at once, since nothing can stall there."""
+    """A stream in memory: written at once, since nothing can stall there."""
 
-    def __init__(self, stream: IO[str] | None) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def put(self, text: str, droppable: bool = False) -> None:
         """Write it now; a stream that was closed meanwhile takes no more."""
-        if self._stream is None:  # Python without a console
-            return
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()
@@ -89,11 +85,8 @@ class ThreadedOutlet:
             data = text.encode("utf-8", "replace")
             try:
                 while data:
-                    try:
-                        data = data[os.write(self._descriptor, data):]
-                        self._written += 1
-                    except BlockingIOError:  # somebody made it non-blocking, and it is full
-                        time.sleep(FULL_PAUSE_S)
+                    data = data[os.write(self._descriptor, data):]
+                    self._written += 1
             except OSError:
                 with self._news:
                     self._gone, self._busy = True, False
@@ -102,7 +95,7 @@ class ThreadedOutlet:
                 return
 
 
-def outlet_for(stream: IO[str] | None) -> DirectOutlet | ThreadedOutlet:
+def outlet_for(stream: IO[str]) -> DirectOutlet | ThreadedOutlet:
     """A way to write to a stream that never blocks the caller for long."""
     try:
         stream.flush()

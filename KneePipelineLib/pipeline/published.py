@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..system.atomic import replace
 from .checkpoints import Manifest
 
 LAST = "results.json"
@@ -66,7 +67,7 @@ class Published:
         folder = out / f"earlier_results_{number}"
         for name in there:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(out / name, folder / name)
+            replace(out / name, folder / name)
         return folder.name if there else None
 
 

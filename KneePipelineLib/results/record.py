@@ -17,8 +17,8 @@ import numpy as np
 
 from ..imaging.labels import BY_NAME, REGIONS
 from ..imaging.volume import Volume
+from ..system.atomic import write_text
 from . import quality
-from .atomic import write_text
 from .counts import region_counts
 from .outputs import Output, checked_prefix
 from .rules import ACTIONS, MENISCUS, T2, THICKNESS

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import ConfigError, WeightsCorruptError
+from ..system.atomic import replace
 from . import layouts, store
 from .checksums import git_blob_sha1_of, sha256_of
 from .entries import Model, entry
@@ -174,7 +175,7 @@ def _fetch_checked(model: Model, hub: Hub, commit: str, file: RemoteFile, target
     for _attempt in range(2):  # a part begun long ago may be to blame, so a wrong file is fetched once more, whole
         hub.fetch(file, commit, part, report)
         if _is_right(file, part):
-            os.replace(part, target)
+            replace(part, target)
             return
         part.unlink()
     raise WeightsCorruptError(

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, WeightsCorruptError
+from ..system.atomic import replace, write_json
 from . import layouts
 from .checksums import ChecksumCache
 from .entries import Model, catalogue, entry
@@ -170,11 +171,11 @@ def remove(name: str) -> int:
 def install(model: Model, prepared: Path, receipt: dict) -> Path:
     """Move a finished folder into place together with its receipt; an older version goes only then."""
     files = [InstalledFile(**file) for file in receipt["files"]]
-    (prepared / RECEIPT).write_text(json.dumps(receipt, indent=2), encoding="utf-8")
+    write_json(prepared / RECEIPT, receipt)
     folder = folder_of(model)
     if folder.exists():
         _discard(folder)
-    os.replace(prepared, folder)
+    replace(prepared, folder)
     cache = ChecksumCache(_cache_file(model))
     for file in files:  # the files were hashed a moment ago
         cache.remember(folder, file.path, file.sha256)
@@ -269,5 +270,5 @@ def _discard(folder: Path) -> None:
     """Delete a folder in one visible step: a half-deleted model must never look like a whole one."""
     doomed = models_dir() / ".partial" / f".removing-{folder.name}-{os.getpid()}"
     doomed.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(folder, doomed)
+    replace(folder, doomed)
     shutil.rmtree(doomed, ignore_errors=True)
