@@ -16,8 +16,8 @@ class Clock:
     Attributes
     ----------
     standby_s : float
-        A moment's wait that took longer than this was none: the computer slept, or the process was stopped. The
-        monotonic clock goes on meanwhile on Windows.
+        When the orchestrator, which looks at the clock several times a second, sees that more than this has passed,
+        the computer slept or the process was stopped. The monotonic clock goes on meanwhile on Windows.
     """
 
     standby_s = 60.0

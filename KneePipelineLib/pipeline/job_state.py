@@ -53,11 +53,20 @@ class Job:
     device: str | None = None
     device_changed: bool = False
     began: float = 0.0
+    looked: float = 0.0
     asleep_s: float = 0.0
 
     def awake(self) -> float:
-        """Monotonic seconds without those in which the computer slept: for deadlines and signs of life."""
-        return self.clock.monotonic() - self.asleep_s
+        """Monotonic seconds without those in which the computer slept: for deadlines and signs of life.
+
+        It is asked several times a second, so a long time between two questions was a standby (or a stopped process).
+        """
+        now = self.clock.monotonic()
+        since, self.looked = now - self.looked, now
+        if since > self.clock.standby_s:
+            self.asleep_s += since
+            self.log.line(f"The computer slept, or this run was stopped, for {since:.0f} s; they do not count.")
+        return now - self.asleep_s
 
     @property
     def results(self) -> dict[str, dict]:
@@ -95,27 +104,20 @@ class Job:
             When somebody asked the run to stop, or its deadline has passed.
         """
         self.check_stop()
-        began = self.clock.monotonic()
-        pause = min(POLL_S, max(until - began, 0.0))
+        pause = min(POLL_S, max(until - self.clock.monotonic(), 0.0))
         try:
             return self.inbox.get(timeout=pause) if pause else self.inbox.get_nowait()
         except queue.Empty:
             return None
         finally:
-            self._note_standby(self.clock.monotonic() - began)
             self.check_stop()
-
-    def _note_standby(self, waited_s: float) -> None:
-        if waited_s > self.clock.standby_s:
-            self.asleep_s += waited_s
-            self.log.line(f"The computer slept, or this run was stopped, for {waited_s:.0f} s; they do not count.")
 
     def check_stop(self) -> None:
         """Raise when the run has to end."""
         if self.stop_asked():
             raise CancelledError("The run was cancelled.", "Run the same command again to go on from here.")
-        deadline_s = self.deadline_s
-        if deadline_s is not None and self.awake() - self.began > deadline_s:
+        deadline_s, now = self.deadline_s, self.awake()
+        if deadline_s is not None and now - self.began > deadline_s:
             raise TimedOutError(f"The run did not finish within {deadline_s:g} s.",
                                 "Run the same command again to go on from here, or give a longer --timeout.",
                                 timeout_s=deadline_s)

@@ -110,7 +110,7 @@ class Lane:
 
     def kill(self) -> None:
         """End the worker and everything it started, now."""
-        kill_tree(self.process.pid, self._token)
+        kill_tree(self.process.pid, self._token, waited_for=self.process.poll() is not None)
         self._close()
 
     def stop(self) -> None:

@@ -159,7 +159,7 @@ class Orchestrator:
             record=RunRecord(out / "pipeline.json", options, self.clock, recorded), log=log,
             scrub=Scrubber(paths_in(options)), emit=self._emit,
             stop_asked=self.stop.is_set, hang_after_s=faults.setting("hang_after_s", HANG_AFTER_S),
-            began=self.clock.monotonic(),
+            began=(now := self.clock.monotonic()), looked=now,
         )
         job.progress.expect(job.known_s())
         job.publisher.on_set_aside = lambda name: job.warn(

@@ -210,7 +210,7 @@ def missing_scores(options: JobOptions, fits: list[str] | None) -> str:
 
 STEPS: tuple[Step, ...] = (
     Step("input", State.VALIDATION, "Checking the input", "validation:check_input",
-         inputs=("input", "segmentation", "echoes"), options=("series", "echo", *networks.CHOICE), weight=0.5),
+         inputs=("input", "segmentation"), options=("series", "echo", *networks.CHOICE), weight=0.5),
     Step("image", State.PREPROCESSING, "Reading the image", "preprocessing:prepare_image",
          reads=("input",), inputs=("input",), writes=("image.nrrd",), options=("series", "echo"), weight=0.7,
          applies=_no_image),
@@ -246,8 +246,8 @@ STEPS: tuple[Step, ...] = (
     Step("table", State.FUSION, "Joining the results", "fusion:join",
          reads=("thickness?", "t2?"), writes=("table.json",), weight=0.1, degrades_to="each branch's own results"),
     Step("score", State.SCORING, "Scoring the shape", "scoring:score",
-         reads=("shape",), writes=("bscore.json",), options=("bscore", "bscore_bone_only"), weight=0.1,
-         degrades_to="everything but the score", applies=_no_score),
+         reads=("shape",), writes=("bscore.json",), options=("bscore", "bscore_bone_only", "nsm", "nsm_bone_only"),
+         weight=0.1, degrades_to="everything but the score", applies=_no_score),
     Step("files", State.FORMATTING, "Writing the results", "formatting:write_files",
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),
