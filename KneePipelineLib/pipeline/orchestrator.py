@@ -8,7 +8,7 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError
 from ..job import JobOptions
 from ..system.guard import Guardian
 from ..system.processes import kill_token
+from ..system.signals import heeded
 from . import faults
 from .clock import Clock
 from .events import LogFile, sinks_for
@@ -206,6 +207,7 @@ class Orchestrator:
     def _complete(self) -> int:
         job = self._job
         failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
+        job.record.values["segmentation"] = _what_segmented(job.results.get("segmentation", {}))
         job.record.enter(State.COMPLETE)
         job.record.status = "degraded" if failed else "complete"
         job.record.error = job.outcomes[failed[0]]["error"] if failed else None
@@ -253,7 +255,7 @@ class Orchestrator:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM cancel; outside the main thread only `stop` does."""
+        """SIGINT, SIGTERM and SIGHUP cancel; outside the main thread only `stop` does."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -263,15 +265,18 @@ class Orchestrator:
             if self._job is not None:
                 self._job.inbox.put((0, {"event": "wake"}))
 
-        wanted: list[int] = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGBREAK"):
-            wanted.append(signal.SIGBREAK)
-        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in wanted}
+        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in heeded()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _what_segmented(result: Mapping) -> dict:
+    """For pipeline.json: where the labels came from and, of a network, which of its parts ran and how."""
+    model = {key: value for key, value in (result.get("model") or {}).items() if key != "first_stage"}
+    return {"source": result.get("source", "none"), **({"model": model} if model else {})}
 
 
 def _collisions(options: JobOptions) -> list[str]:

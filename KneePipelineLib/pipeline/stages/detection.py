@@ -69,7 +69,8 @@ def _from_network(context: StageContext) -> tuple[Volume, dict]:
     device = "cpu" if context.force_cpu else options.device
     weights = weights_of_network(options)
     # After a failure for want of memory the smallest tile is tried; before, the room takes what memory allows.
-    tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1)
+    tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1,
+                                 ignored_structures=options.ignore_structures)
     found = segment(read_image(context.path("image", "image.nrrd")), options.model, weights=weights, device=device,
                     progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning,
                     on_device=context.use_device)
