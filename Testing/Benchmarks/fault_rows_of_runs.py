@@ -1,4 +1,5 @@
-"""Rows of the fault matrix about the run as a whole: what else lies in its folders, who else is there, what time it is."""
+"""Rows of the fault matrix about a run as a whole: what else lies in its folders, who else is there, what time it is.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +11,16 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import fault_cases as cases
 from fault_rows import FOLDERS, STEPS, Bench, Skipped, judge, must, small_disk, wait_for
 
+Row = Callable[[Bench, str], list[str]]
 
-def report_fails(fault: str):  # noqa: ANN201
+
+def report_fails(fault: str) -> Row:
     """A row: the report cannot be made; the numbers are delivered and say so, and the next run makes it."""
 
     def row(bench: Bench, name: str) -> list[str]:
@@ -147,7 +151,7 @@ def stray(bench: Bench, name: str) -> list[str]:
     return judge(bench, ended, options, 0, reused=tuple(STEPS), problems=problems)
 
 
-def memory_limit(megabytes: int):  # noqa: ANN201
+def memory_limit(megabytes: int) -> Row:
     """A row: a batch job that may take so much memory (RLIMIT_AS); it is told for what it is."""
 
     def row(bench: Bench, name: str) -> list[str]:
