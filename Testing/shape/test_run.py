@@ -112,9 +112,9 @@ def test_both_fits_and_their_scores(branch: Branch, bodies: Path, bodies_bone_on
     for picture in pictures:
         assert picture.distance_mm.shape == (len(picture.points),)
         assert 0 < picture.distance_mm.mean() < 30
-    assert branch.outputs["NSM_recon_femur_mesh.vtk"].scalars == shape.DISTANCE_ARRAY
+    assert branch.outputs["NSM_recon_femur_mesh.vtk"].scalars == shape_files.DISTANCE_ARRAY
     assert branch.outputs["femur_mesh_NSM_orig.vtk"].scalars is None
-    assert shape.DISTANCE_ARRAY.replace(" ", "%20").encode() in (tmp_path / "files" / "NSM_recon_femur_mesh.vtk"
+    assert shape_files.DISTANCE_ARRAY.replace(" ", "%20").encode() in (tmp_path / "files" / "NSM_recon_femur_mesh.vtk"
                                                                  ).read_bytes()
     # These models know no femora, and the run says so.
     assert {"NSM_FAR_FROM_FEMUR", "BSCORE_PAIR_UNKNOWN"} == {code for code, _ in branch.warnings}
