@@ -253,7 +253,8 @@ STEPS: tuple[Step, ...] = (
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),
          inputs=("truth", "input"), writes=("results.json",),
-         options=("prefix", "zip", "dicom_seg", "series", "echo", "side", "spacing"), weight=2.0, spares="the report", publishes=True),
+         options=("prefix", "zip", "dicom_seg", "series", "echo", "side", "spacing"), weight=2.0, spares="the report",
+         publishes=True),
 )
 
 
