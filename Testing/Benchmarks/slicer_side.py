@@ -84,7 +84,7 @@ def export_figures(repeats: int) -> tuple[tuple[float, float], tuple[float, floa
     """Medians of the exporting copy and of a bare NumPy copy, taken in turn."""
     import slicer
 
-    from KneePipelineLib.slicer_side.volume_export import picture_of
+    from KneePipelineLib.slicer_side.inputs.volumes import picture_of
 
     node, copies, bases = image_node(), [], []
     for _ in range(repeats):
@@ -101,7 +101,7 @@ def export_figures(repeats: int) -> tuple[tuple[float, float], tuple[float, floa
 def dicom_figures(folder: Path) -> tuple[float, float]:
     """Longest turn of the export of one echo of a qDESS series, in ms, beside a database that is as slow as Slicer's.
 
-    Each of its header values takes 5 ms: Slicer's reads the file and writes its own for every tag that it has not cached.
+    Each of its header values takes 5 ms: Slicer's reads the file and writes its own for every tag that is not cached.
     """
     import slicer
 

@@ -128,7 +128,7 @@ class Readiness(PanelCase):
         self.assertEqual(self.ui.inputVolumeSelector.nodeCount(), 1)
 
     def test_request_holds_what_was_chosen(self):
-        from KneePipelineLib.slicer_side.widget_request import request_of
+        from KneePipelineLib.slicer_side.panel.request import request_of
 
         volume = self.volume()
         self.ui.inputVolumeSelector.setCurrentNode(volume)
