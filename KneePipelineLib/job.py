@@ -59,6 +59,9 @@ class JobOptions:
     echo: str | None = _option(None, "word", "which echo of the input to segment")
     prefix: str = _option("knee", "prefix", "beginning of file names")
     side: str = _option("auto", "choice", "which knee", choices=SIDES)
+    spacing: tuple[float, ...] | None = _option(None, "spacing", "voxel size in mm along INPUT's own axes (columns, "
+                                                "rows, slices), in place of a missing or wrong one")
+    anyway: bool = _option(False, "bool", "measure even what is no picture of a knee by its header or its content")
     device: str = _option("auto", "device", "auto, cpu, cuda, cuda:N or mps")
     steps: tuple[str, ...] = _option((), "names", "only these steps and what they need; empty means all")
     restart: bool = _option(False, "bool", "ignore what an earlier run has finished")
@@ -241,6 +244,8 @@ def _check(option: Any, value: Any, problems: list[str]) -> Any:
         value, problem = _check_number(kind, value, limits, optional=option.default is None)
     elif kind == "choice":
         problem = None if value in limits["choices"] else "must be one of " + ", ".join(limits["choices"])
+    elif kind == "spacing":
+        value, problem = _check_spacing(value)
     elif kind in ("paths", "nnunet"):
         value, problem = _check_mapping(kind, value)
     elif kind == "names":
@@ -295,6 +300,20 @@ def _check_number(kind: str, value: Any, limits: Mapping[str, Any], optional: bo
     if above is not None and not value > above:
         return value, f"must be greater than {above:g}"
     return value, None
+
+
+def _check_spacing(value: Any) -> tuple[Any, str | None]:
+    """Three lengths in mm, as a list or as text with commas; the same bounds as any image's."""
+    if value is None:
+        return None, None
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    try:
+        sizes = tuple(float(part) for part in parts if not isinstance(part, bool))
+    except (TypeError, ValueError, OverflowError):
+        sizes = ()
+    if len(sizes) != 3 or not all(_finite(size) and 0.01 <= size <= 20 for size in sizes):
+        return value, "must be three lengths in mm along columns, rows and slices, such as 0.36,0.36,0.7"
+    return sizes, None
 
 
 def _check_mapping(kind: str, value: Any) -> tuple[Any, str | None]:
