@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import reaching
 from .child import child_environment
 from .interpreters import Interpreter, ask
 from .lockfile import Lock
@@ -70,8 +71,9 @@ def fetch_uv(lock: Lock, python: str | None = None) -> Path:
     found = find_uv({"PATH": ""})
     if answer.returncode != 0 or found is None:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        unreached = reaching.why_not(read_pip_configuration(), answer.stderr)
         raise SetupError(
-            f"uv could not be installed with pip: {last}",
+            f"uv could not be installed with pip: {unreached or last}",
             "Install Python 3.11 (python.org or your system's package manager) and run setup again.",
         )
     return found
