@@ -67,6 +67,11 @@ def read_input(context: StageContext) -> Volume:
     return volume
 
 
+def forget_input() -> None:
+    """Let go of what was kept for a further call that nobody made: the image came from an earlier run."""
+    _LAST_READ.clear()
+
+
 def _is_label_map(options: JobOptions, volume: Volume) -> bool:
     """Whether INPUT itself is a label map: named as one, or few small whole numbers and nothing else."""
     if options.segmentation is not None:
