@@ -6,8 +6,28 @@ import contextlib
 import os
 from pathlib import Path
 
+from ..errors import MemoryCriticalError
+
 GIB = 1 << 30
 _CGROUPS = Path("/sys/fs/cgroup")
+
+
+LEAST_BYTES = GIB // 2
+"""With less, numerical libraries do not load; some of them then ask for memory for ever instead of saying so."""
+
+
+def check_memory() -> None:
+    """Look whether a run can begin at all.
+
+    Raises
+    ------
+    MemoryCriticalError
+        If a limit leaves too little for the libraries alone.
+    """
+    allowed = allowed_bytes()
+    if allowed is not None and allowed < LEAST_BYTES:
+        raise MemoryCriticalError("The memory that this run may take does not suffice even to begin.", memory_hint(),
+                                  allowed_gib=round(allowed / GIB, 2))
 
 
 def memory_hint() -> str:

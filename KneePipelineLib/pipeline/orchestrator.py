@@ -27,6 +27,7 @@ from .files import write_json
 from .history import History, history_file
 from .job_state import HANG_AFTER_S, Job
 from .locking import RunLock
+from .memory import check_memory
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
 from .progress import Progress
 from .publish import Publisher
@@ -75,6 +76,7 @@ class Orchestrator:
         """Carry the run through; errors become events and exit codes, never a traceback on the screen."""
         try:
             self._check_request()
+            check_memory()
             checkpoints = self._make_folders()
             token = uuid.uuid4().hex
             with self._signals(), RunLock(checkpoints, token) as lock:

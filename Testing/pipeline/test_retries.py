@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from KneePipelineLib.job import JobOptions
+from KneePipelineLib.pipeline import memory
 from KneePipelineLib.pipeline.clock import Clock
 from KneePipelineLib.pipeline.job_state import Job
 
@@ -114,6 +115,16 @@ def test_memory_that_a_step_without_portions_lacks_is_told_truthfully(toy_run: T
     assert len(notes.read_text().splitlines()) == 2
     message = toy_run.of("error")[-1]["message"]
     assert message == "Memory does not suffice for this step (left), not even with nothing else running."
+
+
+def test_too_little_memory_to_begin_is_said_before_anything_begins(toy_run: ToyRun,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "allowed_bytes", lambda: 300 << 20)
+    assert toy_run() == 1
+    error = toy_run.of("error")[-1]
+    assert (error["code"], error["details"]) == ("E_HARD_002", {"allowed_gib": 0.29})
+    assert "0.3 GiB" in error["hint"]
+    assert not toy_run.out.exists()
 
 
 def test_an_attempt_alone_waits_for_the_others_and_they_for_it(toy_run: ToyRun, tmp_path: Path) -> None:
