@@ -98,7 +98,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
-    add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, or a file")
+    add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, the name "
+        "of a public numbering (oai-zib, oai-zib-cm, ski10, skm-tea, oai-imorphics), or a JSON file")
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
     add("--config", metavar="FILE", help="options from a config.json")
     add("--echoes", metavar="DICOMDIR", help="the echoes for T2, when they are not in INPUT")

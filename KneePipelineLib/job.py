@@ -19,7 +19,8 @@ from .errors import ConfigError
 from .job_names import MODEL_NAMES, from_aliases, title_of_model
 
 SIDES = ("auto", "left", "right")
-LABEL_SCHEMES = ("auto", "canonical", "native", "archive")
+LABEL_SCHEMES = ("auto", "canonical", "native", "archive", "oai-zib", "oai-zib-cm", "ski10", "skm-tea",
+                 "oai-imorphics")
 NNUNET_TYPES = ("fullres", "cascade")
 DICOM_SEG = ("auto", "on", "off")
 T2_FITS = ("weighted", "linear", "nonlinear")
@@ -304,7 +305,7 @@ def _check_text(kind: str, value: Any, optional: bool) -> tuple[Any, str | None]
                                  or (value.startswith("cuda:") and value[5:].isascii() and value[5:].isdigit())):
         return value, "must be auto, cpu, cuda, cuda:N or mps"
     if kind == "scheme" and value not in LABEL_SCHEMES and not value.lower().endswith(".json"):
-        return value, "must be auto, canonical, native, archive or the path of a JSON file"
+        return value, f"must be one of {', '.join(LABEL_SCHEMES)} or the path of a JSON file"
     return value, None
 
 

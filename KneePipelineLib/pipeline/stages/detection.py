@@ -36,8 +36,8 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     context.progress(0.1, "Reading the label map")
     scheme = context.options.label_scheme
     raw = read_labels(path)
-    labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme))
-    for code, message in raw.meta.get("warnings", []):
+    labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme), side=context.options.side)
+    for code, message in labels.meta["warnings"]:
         context.warn(code, message)
     if context.has("image"):
         image = read_image(context.path("image", "image.nrrd"))
