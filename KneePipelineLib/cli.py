@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from . import __version__, environment
 from .environment import commands as environment_commands
-from .errors import EXIT_CANCELLED, EXIT_DONE, EXIT_USAGE, ConfigError, KneePipelineError, MissingFileError
+from .errors import EXIT_DONE, ConfigError, MissingFileError
+from .uncaught import as_error, tell
 from .weights import commands as weights_commands
 
 if TYPE_CHECKING:
@@ -43,14 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.pytest_arguments = passed_on
     try:
         return args.handler(args, argv)
-    except KneePipelineError as error:
-        print(f"KneePipeline: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"              {error.hint}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("KneePipeline: cancelled.", file=sys.stderr)
-        return EXIT_CANCELLED
+    except BaseException as error:
+        return tell(error)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -98,6 +93,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
+    add("--ignore-structures", metavar="NAMES", help="structures of the model that are left out, comma-separated; all: "
+        "every one that is not measured here")
     add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, the name "
         "of a public numbering (oai-zib, oai-zib-cm, ski10, skm-tea, oai-imorphics), or a JSON file")
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
@@ -157,9 +154,10 @@ def _in_private_environment(argv: Sequence[str], extras: Sequence[str] = ()) -> 
 def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     try:
         return _run_knee(args, argv)
-    except KneePipelineError as error:
+    except BaseException as error:
         if args.events:  # who reads the event protocol must hear of a run that never began, too
-            print(json.dumps({"v": 1, "event": "error", **error.to_dict()}, default=str), flush=True)
+            with contextlib.suppress(OSError, ValueError):
+                print(json.dumps({"v": 1, "event": "error", **as_error(error).to_dict()}, default=str), flush=True)
         raise
 
 
@@ -208,7 +206,6 @@ def _test(args: argparse.Namespace, argv: Sequence[str]) -> int:
     code = _in_private_environment(argv, extras=("test",))
     if code is not None:
         return code
-    from .self_test import USAGE_ERROR, run_tests
+    from .self_test import exit_code, run_tests
 
-    result = run_tests(testing, args.pytest_arguments)
-    return EXIT_USAGE if result == USAGE_ERROR else result
+    return exit_code(run_tests(testing, args.pytest_arguments))

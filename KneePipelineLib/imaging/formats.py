@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, KneePipelineError, MissingFileError
+from ..errors import InvalidFormatError, KneePipelineError
+from .detached import data_file
 from .limits import MIB
 
 SHEAR_TOLERANCE = 1e-3
@@ -126,8 +127,8 @@ def join_files(header: Path, names: list[str], count: int,
 
     Raises
     ------
-    MissingFileError
-        If a data file is not there.
+    InvalidFormatError, InputTooLargeError, MissingFileError
+        If a data file is not below the header's folder, too large, or not there.
     ValueError
         If the elements cannot be shared evenly.
     """
@@ -135,12 +136,7 @@ def join_files(header: Path, names: list[str], count: int,
         raise ValueError("the files cannot share the voxels evenly")
     parts = []
     for name in names:
-        try:
-            data = (header.parent / name).read_bytes()
-        except (OSError, ValueError):
-            raise MissingFileError(f"The file that the {header.suffix.lower()} header names for its voxels does not "
-                                   "exist.", "Keep header and data file together.") from None
-        parts.append(decode(data, count // len(names)))
+        parts.append(decode(data_file(header, name).read_bytes(), count // len(names)))
     return np.concatenate(parts)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, MissingFileError
+from ..errors import KneePipelineError
+from .detached import numbered_names
 from .formats import ImageFile, colour, damaged, decompose, inflate, join_files, split_size
 from .limits import MIB, Limits
 
@@ -63,14 +64,11 @@ def _parse(path: Path) -> tuple[dict[str, str], list[str], int]:
     if target.upper() == "LOCAL":
         return fields, [], end.end()
     if target.startswith("LIST"):
-        return fields, [n.strip() for n in head[end.end():].decode("utf-8", "replace").splitlines() if n.strip()], 0
-    pattern = re.fullmatch(r"(\S*%0?\d*d\S*)\s+(\d+)\s+(\d+)\s+(\d+)", target)
-    if pattern:
-        first, last, step = (int(pattern.group(n)) for n in (2, 3, 4))
-        if step == 0 or (last - first) // step > 100_000:
-            raise ValueError("endless list of files")
-        return fields, [pattern.group(1) % n for n in range(first, last + 1, step)], 0
-    return fields, [target], 0
+        names = [n.strip() for n in head[end.end():].decode("utf-8", "replace").splitlines() if n.strip()]
+        if not names:
+            raise ValueError("a list without files")
+        return fields, names, 0
+    return fields, numbered_names(target) or [target], 0
 
 
 def _affine(fields: dict[str, str], dimension: int) -> np.ndarray:
@@ -101,7 +99,7 @@ def _loader(path: Path, fields: dict[str, str], names: list[str], start: int, sh
         try:
             if not loaded:
                 loaded.append(_elements(path, fields, names, start, int(np.prod(shape)), dtype).reshape(shape))
-        except (MemoryError, InvalidFormatError, MissingFileError):
+        except (MemoryError, KneePipelineError):
             raise
         except Exception as error:
             raise damaged("MetaImage", error) from None

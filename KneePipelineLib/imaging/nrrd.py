@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, MissingFileError
+from ..errors import InvalidFormatError, KneePipelineError
+from .detached import numbered_names
 from .formats import ImageFile, colour, complex_numbers, damaged, decompose, inflate, join_files, split_size
 from .limits import MIB, Limits
 from .metadata import meta_from_header
@@ -98,7 +99,7 @@ def _parse(path: Path) -> _Header:
         if line.startswith("#"):
             continue
         if "data file" in fields and fields["data file"].startswith("LIST"):
-            files.append(line.strip())
+            files += [line.strip()] if line.strip() else []
         elif pair and (not colon or len(key) < len(name)):
             pairs[key] = value.replace("\\n", "\n").replace("\\\\", "\\")
         elif colon:
@@ -166,7 +167,7 @@ def _loader(path: Path, header: _Header, sizes: list[int], dtype: np.dtype,
             if not loaded:
                 flat = _elements(path, header, int(np.prod(sizes, dtype=object)), dtype)
                 loaded.append(flat.reshape(sizes[::-1]))
-        except (MemoryError, InvalidFormatError, MissingFileError):
+        except (MemoryError, KneePipelineError):
             raise
         except Exception as error:
             raise damaged("NRRD", error) from None
@@ -194,14 +195,10 @@ def _data_files(header: _Header) -> list[str]:
     if text is None:
         return []
     if text.startswith("LIST"):
-        return [name for name in header.data_files if name]
-    pattern = re.fullmatch(r"(\S*%0?\d*d\S*)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)(\s+\d+)?", text)
-    if not pattern:
-        return [text]
-    first, last, step = (int(pattern.group(n)) for n in (2, 3, 4))
-    if step == 0 or abs(last - first) // abs(step) > 100_000:
-        raise ValueError("endless list of files")
-    return [pattern.group(1) % n for n in range(first, last + (1 if step > 0 else -1), step)]
+        if not header.data_files:
+            raise ValueError("a list without files")
+        return header.data_files
+    return numbered_names(text) or [text]
 
 
 def _decode(data: bytes, header: _Header, count: int, dtype: np.dtype) -> np.ndarray:
