@@ -7,6 +7,7 @@ is refused: a wrong guess would paint one structure as another.
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from ..errors import ConfigError, SegmentationError
