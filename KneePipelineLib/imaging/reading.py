@@ -11,11 +11,12 @@ from .choices import check_echo, root_sum_of_squares
 from .dicom_series import SeriesInfo, all_series, choose, echo_sets, readable_stacks, select, warn_of_scan
 from .dicom_volumes import volumes_of
 from .formats import ImageFile
+from .kinds import NEAR_WHOLE
 from .limits import DEFAULT_LIMITS, Limits
 from .metaimage import open_metaimage
 from .nifti import open_nifti
 from .nrrd import open_nrrd
-from .segments import merge_layers, segments_of
+from .segments import merge_layers, overlap_sentence, segments_of
 from .source import Source, open_input
 from .volume import Volume
 
@@ -179,7 +180,7 @@ def read_labels(path: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> Volume:
     -------
     Volume
         Unsigned integers (uint8 if they fit). A .seg.nrrd also has ``meta["segments"]``: a list of {"name", "value",
-        "terminology"}, its layers merged (a later segment wins where segments overlap, with a warning).
+        "terminology"}, its layers merged (cartilages and menisci win where segments overlap, with a warning).
 
     Raises
     ------
@@ -203,19 +204,21 @@ def read_labels(path: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> Volume:
 
 def _segmentation(image: ImageFile, segments: list[dict]) -> Volume:
     layers = [_whole_numbers(image.load(c)) for c in range(image.components)]
-    merged, kept, overlap = merge_layers(layers, segments)
+    merged, kept, overlaps = merge_layers(layers, segments)
     warnings = list(image.warnings)
-    if overlap:
-        warnings.append(("OVERLAPPING_SEGMENTS", f"{overlap} voxels belong to more than one segment; the later segment "
-                         "was kept."))
+    if overlaps:
+        warnings.append(("OVERLAPPING_SEGMENTS", overlap_sentence(overlaps, float(np.prod(image.spacing)))))
     meta = {"format": image.format, **image.meta, "segments": kept, "warnings": warnings}
     return Volume(merged, image.spacing, image.origin, image.direction, meta)
 
 
 def _whole_numbers(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "f" and (not np.isfinite(array).all() or (array != np.rint(array)).any()):
-        raise InvalidFormatError("The label map holds fractions, so it is an image rather than a label map.",
-                                 "Give the segmentation, not the image.")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all() or (np.abs(array - np.rint(array)) > NEAR_WHOLE).any():
+            raise InvalidFormatError(
+                "The label map holds fractions: it was resampled with interpolation, or is an image or a probability map.",
+                "Give the segmentation itself, or resample it again with nearest neighbours.")
+        array = np.rint(array)  # 3.00005, as some programs leave it
     low, high = array.min(), array.max()
     if low < 0 or high > np.iinfo(np.uint16).max:
         raise InvalidFormatError(f"The label map holds values from {low:g} to {high:g}, which are no labels.",
