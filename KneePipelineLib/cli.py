@@ -92,6 +92,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     run.add_argument("output", metavar="OUT", help="folder for the results; a run that was interrupted is resumed")
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
+    add("--as", dest="input_kind", choices=("auto", "image", "labels"), help="what INPUT is, where its values leave it "
+        "open (default auto)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
     add("--ignore-structures", metavar="NAMES", help="structures of the model that are left out, comma-separated; all: "
         "every one that is not measured here")
@@ -100,9 +102,16 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
     add("--config", metavar="FILE", help="options from a config.json")
     add("--echoes", metavar="DICOMDIR", help="the echoes for T2, when they are not in INPUT")
-    add("--series", metavar="WHICH", help="which series of INPUT: number, UID or part of its description")
-    add("--echo", metavar="WHICH", help="which echo of INPUT to segment: 1, 2, ... or rss")
-    add("--side", choices=("auto", "left", "right"), help="default auto: from the cartilage's place")
+    add("--series", metavar="WHICH", help="which series of INPUT: number, UID or part of its description; "
+        "#2 is the second of all")
+    add("--echo", metavar="WHICH", help="which image of INPUT to segment: an echo (1, 2, ... or rss), or a kind, "
+        "such as water, fat or in-phase")
+    add("--side", choices=("auto", "left", "right"), help="default auto: from the cartilage's place; of "
+        "an image of both knees, the one to measure")
+    add("--spacing", metavar="X,Y,Z", help="voxel size in mm along INPUT's own axes (columns, rows, slices), where the "
+        "file tells none, or a wrong one")
+    add("--anyway", action="store_true", default=None, help="measure even what by its header or content is no knee, "
+        "or no picture")
     add("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps")
     add("--steps", metavar="LIST", help="only these stages, by name, comma-separated")
     add("--timeout", type=float, metavar="SECONDS", help="deadline of the whole run")

@@ -27,7 +27,7 @@ def labels_by_name(options: JobOptions) -> Volume | None:
         return None
     said = options.input_kind == "labels" or options.segmentation == options.input
     if said or (options.input_kind == "auto" and is_segmentation_file(options.input)):
-        return read_labels(options.input)
+        return read_labels(options.input, spacing=options.spacing)
     return None
 
 
