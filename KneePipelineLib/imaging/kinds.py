@@ -13,6 +13,9 @@ import numpy as np
 
 PLANES = 12
 NEAR_WHOLE = 1e-3
+NEARLY, INTERPOLATED = 0.02, 0.4
+"""Within structures, interpolation leaves labels nearly whole; of an image's fractions one in 25 is."""
+
 MANY = 0.7
 LABELS_EQUAL, IMAGE_EQUAL = 0.9, 0.7
 """Shares of equal neighbours: 0.93 to 1 in label maps, 0.8 when interpolated; below 0.55 in images as scanners and
@@ -30,7 +33,7 @@ class Evidence:
     Attributes
     ----------
     values : int
-        Different values; near-whole ones rounded where most are near-whole.
+        Different values; rounded where so many are nearly whole that they are interpolated labels.
     main_values : int
         How many of the most frequent ones make up ``MANY`` of the voxels.
     equal : float
@@ -59,10 +62,10 @@ def evidence(array: np.ndarray) -> Evidence:
     first = np.unique(np.linspace(0, max(array.shape[0] - 2, 0), PLANES).astype(int))
     pairs = np.stack([array[first], array[np.minimum(first + 1, array.shape[0] - 1)]])
     if pairs.dtype.kind == "f":
-        whole = np.abs(pairs - np.rint(pairs)) <= NEAR_WHOLE
-        if whole.mean() > 0.5:
-            pairs = np.where(whole, np.rint(pairs), pairs)
-    values, ranks, counts = np.unique(pairs, return_inverse=True, return_counts=True)
+        large = pairs[np.abs(pairs) >= 0.5]
+        if large.size and (np.abs(large - np.rint(large)) <= NEARLY).mean() >= INTERPOLATED:
+            pairs = np.rint(pairs)
+    _, ranks, counts = np.unique(pairs, return_inverse=True, return_counts=True)
     ranks = ranks.reshape(pairs.shape)
     background = int(counts.argmax())
     front = np.delete(counts, background)

@@ -269,7 +269,7 @@ def _whole_numbers(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or (np.abs(array - np.rint(array)) > NEAR_WHOLE).any():
             raise InvalidFormatError(
-                "The label map holds fractions: it was resampled with interpolation, or is an image or a probability map.",
+                "The label map holds fractions: it was interpolated, or is an image or a probability map.",
                 "Give the segmentation itself, or resample it again with nearest neighbours.")
         array = np.rint(array)  # 3.00005, as some programs leave it
     low, high = array.min(), array.max()

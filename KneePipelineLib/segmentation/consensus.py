@@ -47,8 +47,8 @@ def staple(volumes: list[Volume]) -> tuple[Volume, list[tuple[str, str]]]:
     for value in _values(arrays):
         witnesses = sum(bool((a == value).any()) for a in arrays)
         if 2 * witnesses <= len(arrays):
-            warnings.append(("CONSENSUS_DROPPED", f"{_title(value)} was found by {witnesses} of {len(arrays)} networks only "
-                             "and left out of the consensus."))
+            warnings.append(("CONSENSUS_DROPPED", f"{_title(value)} was found by {witnesses} of {len(arrays)} networks "
+                             "only and left out of the consensus."))
             continue
         box = _box(arrays, value)
         masks = [a[box] == value for a in arrays]
@@ -84,8 +84,8 @@ def _lost(arrays: list[np.ndarray], result: np.ndarray, said: list[tuple[str, st
     for value in _values(arrays):
         witnesses = sum(bool((a == value).any()) for a in arrays)
         if value not in kept and not any(sentence.startswith(_title(value)) for _, sentence in said):
-            warnings.append(("CONSENSUS_DROPPED", f"{_title(value)} was found by {witnesses} of {len(arrays)} networks, "
-                             "but nowhere by enough of them at the same place; it is not in the consensus."))
+            warnings.append(("CONSENSUS_DROPPED", f"{_title(value)} was found by {witnesses} of {len(arrays)} "
+                             "networks, but nowhere by enough of them at the same place; it is not in the consensus."))
     return warnings
 
 

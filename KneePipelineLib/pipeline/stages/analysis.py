@@ -70,8 +70,8 @@ def _checked(corrected: Volume, side: str) -> Volume:
     except (SegmentationError, InvalidFormatError) as error:
         raise SegmentationError(
             f"The corrected label map in the output folder cannot be used. {error.message}",
-            f"{error.hint} Its numbers are those of the label map that the run wrote ({_NUMBERS}). Correct it, or delete "
-            "it to go on without.", **error.details) from None
+            f"{error.hint} Its numbers are those of the label map that the run wrote ({_NUMBERS}). Correct it, or "
+            "delete it to go on without.", **error.details) from None
 
 
 def morphometry_options(context: StageContext) -> MorphometryOptions:

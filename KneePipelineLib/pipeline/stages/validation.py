@@ -38,8 +38,9 @@ def check_input(context: StageContext) -> dict:
 
 
 def read_input(context: StageContext) -> Volume:
-    """INPUT as one volume, ``meta["content"]`` being ``image`` or ``labels``; several echoes are combined unless one was
-    asked for.
+    """INPUT as one volume, ``meta["content"]`` being ``image`` or ``labels``.
+
+    Several echoes are combined unless one was asked for.
 
     The steps of one worker ask twice for the same thing, so the last volume read is kept for one further call.
     """
