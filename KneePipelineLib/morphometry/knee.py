@@ -203,9 +203,11 @@ def _decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, st
     if side == "auto":
         return shown, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was measured "
                         f"as a {shown} knee; medial and lateral are exchanged if that is wrong.")] if clause else []
-    if shown not in (None, side):
-        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {shown} knee but was declared {side}; medial "
-                       "and lateral were exchanged to fit.")]
+    against = [w for w in found if w.side != side]
+    if against and (shown != side or against[0] is found[0]):
+        looks = against[0].side
+        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {looks} knee but was declared {side}; medial "
+                       f"and lateral were exchanged to fit.{f' Of what it shows, {clause}.' if clause else ''}")]
     return side, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was declared "
                    f"{side} and measured as that; what did not fit was exchanged.")] if clause else []
 
