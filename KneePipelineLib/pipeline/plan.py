@@ -98,6 +98,8 @@ class Step:
         Error code that an unexpected failure of this step takes.
     uses_device : bool
         Whether it may run on a GPU, so that falling back to the CPU can help it.
+    of_labels : tuple of str
+        Options that count only where labels are given.
     shrinks : callable
         (options, results so far) -> whether it can work in smaller portions (`StageContext.scale`), so that doing so
         can help it when memory does not suffice.
@@ -129,6 +131,7 @@ class Step:
     essential: bool = False
     failure_code: str = "PIPELINE_ERROR"
     uses_device: bool = False
+    of_labels: tuple[str, ...] = ()
     shrinks: Condition = _no
     timed_by: Callable[[JobOptions], str] = _nothing_else
     edited: bool = False
@@ -223,12 +226,12 @@ STEPS: tuple[Step, ...] = (
          weight=0.1, degrades_to="nothing known about the scanner", applies=_no_header),
     Step("segmentation", State.DETECTION, "Finding the structures", "detection:segment",
          reads=("input", "image?"), inputs=("segmentation", "input"), writes=("labels.nrrd",),
-         options=("label_scheme", "side", "input_kind", "spacing", *networks.OPTIONS), weight=1.0, essential=True,
+         options=("label_scheme", "side", "spacing", *networks.OPTIONS), of_labels=("label_scheme", "side"), weight=1.0,
+         essential=True,
          degrades_to="the T2 map alone", degrades_when=_with_echoes, failure_code="SEGMENTATION_FAILED",
          uses_device=True, shrinks=_by_a_network, timed_by=_the_network),
     Step("review", State.ANALYSIS, "Taking over corrections", "analysis:review",
-         reads=("segmentation",), writes=("labels.nrrd",), options=("side",), weight=0.2,
-         failure_code="SEGMENTATION_FAILED", edited=True),
+         reads=("segmentation",), writes=("labels.nrrd",), weight=0.2, failure_code="SEGMENTATION_FAILED", edited=True),
     Step("surfaces", State.ANALYSIS, "Making subregions and surfaces", "analysis:surfaces",
          reads=("review",), writes=("subregions.nrrd", "meshes.npz"), options=("side", "image_smooth_var_cart"),
          weight=1.5),

@@ -38,7 +38,7 @@ def review(context: StageContext) -> dict:
         if corrected is None:
             edited = False
         elif corrected.same_grid(labels, GRID_TOLERANCE_MM):
-            corrected = _checked(corrected, context.options.side)
+            corrected = _checked(corrected)
             for code, message in corrected.meta["warnings"]:
                 context.warn(code, message)
             labels = labels.with_array(corrected.array)
@@ -60,13 +60,13 @@ def _readable(context: StageContext) -> Volume | None:
         return None
 
 
-def _checked(corrected: Volume, side: str) -> Volume:
+def _checked(corrected: Volume) -> Volume:
     """The correction in canonical values, with the checks that a label map handed in gets: its names decide, where it
     has any that speak of the knee, else our own numbers."""
     segments = corrected.meta.get("segments") or []
     named = any(speaks_of_the_knee(str(segment.get("name", ""))) or segment.get("terminology") for segment in segments)
     try:
-        return canonical_labels(corrected, "auto" if named else "canonical", side=side)
+        return canonical_labels(corrected, "auto" if named else "canonical")
     except (SegmentationError, InvalidFormatError) as error:
         raise SegmentationError(
             f"The corrected label map in the output folder cannot be used. {error.message}",

@@ -57,7 +57,7 @@ def _canonical(context: StageContext, raw: Volume) -> Volume:
     try:
         return canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme), side=options.side)
     except (SegmentationError, InvalidFormatError) as error:
-        if options.segmentation is None and options.input_kind == "auto" and not raw.meta.get("segments"):
+        if context.has("input") and context.result("input").get("kind_from") == "values":
             raise type(error)(error.message, f"{error.hint} {OR_AN_IMAGE}", **error.details) from None
         raise
 

@@ -17,7 +17,8 @@ def check_input(context: StageContext) -> dict:
     Returns
     -------
     dict
-        ``kind`` (``image`` or ``labels``), ``dicom``, ``echo_count``, ``format``, ``size``, ``spacing_mm``.
+        ``kind`` (``image`` or ``labels``), ``kind_from`` (``values``, or what was ``said``), ``dicom``, ``echo_count``,
+        ``format``, ``size``, ``spacing_mm``.
     """
     options = context.options
     context.progress(0.1, "Reading the input")
@@ -31,7 +32,8 @@ def check_input(context: StageContext) -> dict:
     for code, message in volume.meta.get("warnings", []):
         context.warn(code, message)
     return {
-        "kind": "labels" if is_labels else "image", "format": volume.meta.get("format"),
+        "kind": "labels" if is_labels else "image", "kind_from": volume.meta["content_from"],
+        "format": volume.meta.get("format"),
         "dicom": volume.meta.get("format") == "DICOM", "echo_count": int(volume.meta.get("echoes") or 1),
         "size": list(volume.size), "spacing_mm": volume.spacing.tolist(),
     }
@@ -50,7 +52,7 @@ def read_input(context: StageContext) -> Volume:
         return _LAST_READ.pop(key)
     volume = labels_by_name(options)
     if volume is not None:
-        volume.meta["content"] = "labels"
+        volume.meta |= {"content": "labels", "content_from": "said"}
     else:
         volume = _read_image(context)
     _LAST_READ.clear()
@@ -71,7 +73,9 @@ def _read_image(context: StageContext) -> Volume:
         volume = read_image(options.input, echo="rss", **chosen)
         context.warn("ECHOES_COMBINED", "INPUT holds several echoes; they were combined as the root of the sum of "
                      "their squares.")
-    volume.meta["content"] = "labels" if values_are_labels(options, volume) else "image"
+    by_values = options.segmentation is None and options.input_kind == "auto"
+    volume.meta |= {"content": "labels" if values_are_labels(options, volume) else "image",
+                    "content_from": "values" if by_values else "said"}
     if not options.segmentation and volume.meta["content"] == "image":
         volume = one_limb(volume, options.side)
     return volume
