@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from .. import errors
 from ..errors import KneePipelineError
+from ..system.memory import WORDS as WORDS_FOR_WANT_OF_MEMORY
 from .memory import memory_hint
 
 TIMEOUT, MEMORY, MODEL_LOAD, NETWORK, NEVER = "timeout", "memory", "model_load", "network", "never"
@@ -33,10 +34,7 @@ _FOREIGN = (
      r"|hipErrorOutOfMemory|CUDA error: out of memory",
      errors.GpuMemoryError, MEMORY, "The GPU's memory does not suffice.",
      "Give --device cpu, or a smaller batch_size."),
-    (r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: (?:not enough|can't allocate) memory"
-     r"|Unable to allocate [\d.]+ [KMGT]iB|\bMemoryError\b|failed to map segment from shared object"
-     r"|OpenBLAS error: Memory allocation|OpenBLAS blas_thread_init: pthread_create failed|can't start new thread"
-     r"|Thread creation failed: Resource temporarily unavailable|insufficient memory|out of memory",
+    (WORDS_FOR_WANT_OF_MEMORY,
      errors.MemoryCriticalError, MEMORY, _NO_MEMORY, ""),
     (r"No space left on device|Disk quota exceeded|There is not enough space on the disk",
      KneePipelineError, NEVER, "The disk is full.", DISK_FULL_HINT),

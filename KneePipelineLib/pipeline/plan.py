@@ -35,7 +35,7 @@ def _no(options: JobOptions, results: Results) -> bool:
     return False
 
 
-def _nothing_else(options: JobOptions) -> str:
+def _nothing_else(options: JobOptions, results: Results) -> str:
     return ""
 
 
@@ -48,11 +48,11 @@ def _by_a_network(options: JobOptions, results: Results) -> bool:
     return not labels_are_given(options, results)
 
 
-def _the_network(options: JobOptions) -> str:
-    return "given labels" if options.segmentation is not None else options.model
+def _the_network(options: JobOptions, results: Results) -> str:
+    return "given labels" if labels_are_given(options, results) else options.model
 
 
-def _the_fits(options: JobOptions) -> str:
+def _the_fits(options: JobOptions, results: Results) -> str:
     return f"{int(options.perform_bone_only_nsm) + int(options.perform_bone_and_cart_nsm)} fits"
 
 
@@ -104,7 +104,7 @@ class Step:
         (options, results so far) -> whether it can work in smaller portions (`StageContext.scale`), so that doing so
         can help it when memory does not suffice.
     timed_by : callable
-        options -> what its duration hangs on, beside the device, in a word or two; for the time left.
+        (options, results so far) -> what its duration hangs on, beside the device, in a word or two; for the time left.
     edited : bool
         Whether it takes a person's edit of the published label map as an input.
     libraries : tuple of str
@@ -133,7 +133,7 @@ class Step:
     uses_device: bool = False
     of_labels: tuple[str, ...] = ()
     shrinks: Condition = _no
-    timed_by: Callable[[JobOptions], str] = _nothing_else
+    timed_by: Applies = _nothing_else
     edited: bool = False
     libraries: tuple[str, ...] = ()
     publishes: bool = False

@@ -13,6 +13,7 @@ from ...morphometry import canonical_labels
 from ..context import StageContext
 from ..networks import weights_of_network
 from .input_kind import OR_AN_IMAGE
+from .validation import forget_input
 
 
 def segment(context: StageContext) -> dict:
@@ -24,6 +25,7 @@ def segment(context: StageContext) -> dict:
         ``source`` (``given`` or ``network``), ``confidence`` (``ok``, ``low``, or ``unknown`` for labels that were
         given) and, by source, ``scheme`` or ``model`` and ``judgement``.
     """
+    forget_input()
     options = context.options
     given = options.segmentation or (options.input if context.result("input")["kind"] == "labels" else None)
     labels, result = _given(context, given) if given is not None else _from_network(context)

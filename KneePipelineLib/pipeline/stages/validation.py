@@ -79,3 +79,8 @@ def _read_image(context: StageContext) -> Volume:
     if not options.segmentation and volume.meta["content"] == "image":
         volume = one_limb(volume, options.side)
     return volume
+
+
+def forget_input() -> None:
+    """Let go of what was kept for a further call that nobody made: the image came from an earlier run."""
+    _LAST_READ.clear()
