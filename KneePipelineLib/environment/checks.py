@@ -141,7 +141,7 @@ def run_probe(python: Path, modules: Sequence[str], timeout_s: float = 600) -> d
             return json.loads(line[len(MARK):])
     last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
     if memory.is_meant_by(answer.stderr):
-        return {"imports": {}, "crash": memory.SENTENCE}
+        return {"imports": {}, "crash": memory.sentence()}
     return {"imports": {}, "crash": f"The import probe ended with code {answer.returncode}: {last[:300]}"}
 
 
@@ -151,5 +151,5 @@ def probe_problem(result: dict) -> str:
         return result["crash"]
     for module, error in result["imports"].items():
         if error:
-            return memory.SENTENCE if memory.is_meant_by(error) else f"{module} cannot be imported ({error})"
+            return memory.sentence() if memory.is_meant_by(error) else f"{module} cannot be imported ({error})"
     return ""

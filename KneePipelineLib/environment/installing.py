@@ -101,9 +101,8 @@ class Installer:
             short = _lacked_memory(outcome)
             raise SetupError(
                 f"The virtual environment could not be made with {self.base.describe()}: "
-                f"{memory.SENTENCE if short else outcome.complaint()}",
-                "Give it more memory and run setup again." if short else
-                "Name another interpreter with setup --python EXE.",
+                f"{memory.sentence() if short else outcome.complaint()}",
+                "" if short else "Name another interpreter with setup --python EXE.",
             )
 
     def install(
@@ -140,7 +139,7 @@ class Installer:
     def problem(self, outcome: Outcome, index: str = "") -> str:
         """Why an installation failed, for a person: want of memory, an index out of reach, or the installer's words."""
         if _lacked_memory(outcome):
-            return memory.SENTENCE
+            return memory.sentence()
         if self.offline is None:
             for place in ("", index) if index else ("",):
                 unreached = reaching.why_not(self.configuration, "\n".join(outcome.lines), place)

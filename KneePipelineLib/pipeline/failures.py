@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 from .. import errors
 from ..errors import KneePipelineError
-from ..system.memory import WORDS as WORDS_FOR_WANT_OF_MEMORY
-from .memory import memory_hint
+from ..system.memory import NO_MEMORY, WORDS, memory_hint
 
 TIMEOUT, MEMORY, MODEL_LOAD, NETWORK, NEVER = "timeout", "memory", "model_load", "network", "never"
 
@@ -27,15 +26,14 @@ FIRST_DELAY_S = {TIMEOUT: 1.0, NETWORK: 5.0}
 DISK_FULL_HINT = "Free some space on the disk of the output folder, then run the same command again."
 _SIZE_HINT = ("Give an output folder on a file system that takes larger files, or raise the limit on their size "
               "(ulimit -f), then run the same command again.")
-_NO_MEMORY = "The computer's memory does not suffice."
 
 _FOREIGN = (
     (r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|MPS backend out of memory"
      r"|hipErrorOutOfMemory|CUDA error: out of memory",
      errors.GpuMemoryError, MEMORY, "The GPU's memory does not suffice.",
      "Give --device cpu, or a smaller batch_size."),
-    (WORDS_FOR_WANT_OF_MEMORY,
-     errors.MemoryCriticalError, MEMORY, _NO_MEMORY, ""),
+    (WORDS,
+     errors.MemoryCriticalError, MEMORY, NO_MEMORY, ""),
     (r"No space left on device|Disk quota exceeded|There is not enough space on the disk",
      KneePipelineError, NEVER, "The disk is full.", DISK_FULL_HINT),
     (r"File too large",
@@ -120,7 +118,7 @@ def from_exception(error: BaseException, code: str) -> Failure:
         return Failure(errors.MissingFileError("A file that was there a moment ago is gone.",
                                                "Check that the input and the output folder are still connected."))
     if isinstance(error, MemoryError):
-        return Failure(errors.MemoryCriticalError(_NO_MEMORY, memory_hint()), MEMORY)
+        return Failure(errors.MemoryCriticalError(NO_MEMORY, memory_hint()), MEMORY)
     if isinstance(error, TimeoutError):
         return Failure(errors.TimedOutError("Something did not answer in time.", "Try again."), TIMEOUT)
     return _unexpected(error, code)

@@ -16,6 +16,7 @@ from types import FrameType
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError, KneePipelineError
 from ..job import JobOptions
 from ..system.guard import Guardian
+from ..system.memory import check_memory
 from ..system.processes import kill_token
 from ..system.signals import heeded
 from . import faults
@@ -27,7 +28,6 @@ from .files import write_json
 from .history import History, history_file
 from .job_state import HANG_AFTER_S, Job
 from .locking import RunLock
-from .memory import check_memory
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
 from .progress import Progress
 from .publish import Publisher

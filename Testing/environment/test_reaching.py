@@ -97,16 +97,16 @@ def test_set_up_without_a_network_says_so(world: FakeWorld, installer: str) -> N
     "OpenBLAS error: Memory allocation still failed after 10 attempts, giving up.", "MemoryError",
     "memory allocation of 262144 bytes failed"])
 def test_want_of_memory_is_told_as_that(said: str, tmp_path: Path) -> None:
-    assert checks.probe_problem({"imports": {"numpy": said}}) == memory.SENTENCE
-    assert Installer(None, tmp_path, tmp_path / "log").problem(Outcome(1, (said,))) == memory.SENTENCE
+    assert checks.probe_problem({"imports": {"numpy": said}}) == memory.sentence()
+    assert Installer(None, tmp_path, tmp_path / "log").problem(Outcome(1, (said,))) == memory.sentence()
 
 
 def test_a_killed_installer_lacked_memory(tmp_path: Path) -> None:
-    assert Installer(None, tmp_path, tmp_path / "log").problem(Outcome(137, ())) == memory.SENTENCE
+    assert Installer(None, tmp_path, tmp_path / "log").problem(Outcome(137, ())) == memory.sentence()
 
 
 def test_a_probe_that_dies_for_want_of_memory(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 'OpenBLAS error: Memory allocation still failed' >&2; echo more >&2; exit 1\n")
     python.chmod(0o755)
-    assert checks.probe_problem(checks.run_probe(python, ["numpy"])) == memory.SENTENCE
+    assert checks.probe_problem(checks.run_probe(python, ["numpy"])) == memory.sentence()

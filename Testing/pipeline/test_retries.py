@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from KneePipelineLib.job import JobOptions
-from KneePipelineLib.pipeline import memory
 from KneePipelineLib.pipeline.clock import Clock
 from KneePipelineLib.pipeline.job_state import Job
+from KneePipelineLib.system import memory
 
 from .conftest import ToyRun
 from .run_case import FastClock, check_events
