@@ -161,6 +161,18 @@ class SetUp(PanelCase):
         self.assertRegex(self.ui.setupMessageLabel.text, r"1\.0 GB free, and about \d\.\d GB are needed")
         self.assertEqual(self.ui.setupButton.text, "Set up")
 
+    def test_the_first_step_stands_first_until_it_is_done(self):
+        from KneePipelineLib.slicer_side import environment
+
+        layout = self.ui.setupSection.parent().layout()
+        self.assertEqual(layout.indexOf(self.ui.setupSection), 0)
+        found = environment.EnvironmentState(environment.READY, "Ready.", "", self.folder / "env")
+        with mock.patch("KneePipelineLib.slicer_side.environment.state", return_value=found):
+            self.panel.setup.refresh()
+        self.assertGreater(layout.indexOf(self.ui.setupSection), layout.indexOf(self.ui.modelsSection))
+        self.panel.setup.refresh()
+        self.assertEqual(layout.indexOf(self.ui.setupSection), 0)
+
     def test_the_folder_is_shown_once_it_is_there(self):
         from KneePipelineLib.slicer_side import environment
 

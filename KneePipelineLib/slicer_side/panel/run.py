@@ -63,6 +63,7 @@ class RunPanel:
         self._problem = problem
         if not self._running:
             self._ui.applyButton.enabled = not problem
+            self.note_device(problem)  # a grey button that says nothing is no help
             self._ui.applyButton.toolTip = problem or _("Measures the knee. You can go on working meanwhile.")
 
     def begin(self, paths: Iterable[str] = ()) -> None:

@@ -41,6 +41,8 @@ class SetupPanel:
         ui.diagnoseButton.connect("clicked(bool)", self.diagnose)
         for name in ("setupProgressBar", "setupMessageLabel", "diagnoseText"):
             getattr(ui, name).visible = False
+        self._layout = ui.setupSection.parent().layout()
+        self._place = self._layout.indexOf(ui.setupSection)
         ui.setupFolderButton.directory = str(environment.environment_dir())
         ui.setupFolderButton.connect("directoryChanged(QString)", self.refresh)
         self.refresh()
@@ -67,6 +69,9 @@ class SetupPanel:
         """Look again, and show it."""
         ui, found = self._ui, self.state()
         own, missing = bool(settings.value("python")), found.state == environment.MISSING
+        place = self._place if found.usable else 0  # the first step stands first until it is done
+        if self._layout.indexOf(ui.setupSection) != place:
+            self._layout.insertWidget(place, ui.setupSection)
         where = "" if missing or found.state == environment.OWN else _("Folder: {folder}").format(folder=found.folder)
         ui.setupStateLabel.text = f"{found.sentence} {where}".strip()
         ui.setupSizeLabel.text = self.offer()
