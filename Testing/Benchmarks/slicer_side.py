@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 SIZE = (160, 384, 384)
-COPY_LIMIT_MS, BLOCK_LIMIT_MS, TURN_LIMIT_MS = 150.0, 50.0, 20.0
+COPY_LIMIT_MS, BLOCK_LIMIT_MS, TURN_LIMIT_MS = 150.0, 20.0, 20.0
 SLICES = 160
 LIMITED = ("exporting after the copy", "running")
 
