@@ -140,7 +140,7 @@ class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         What runs is ended first. Where the edited code cannot be read, the former code stays in use, and so does the
         panel: everything is read before the panel is taken away.
         """
-        from KneePipelineLib.slicer_side.job.surroundings import let_go
+        from KneePipelineLib.slicer_side.process.leaving import let_go
 
         if self.panel is not None:
             self.panel.stop()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from .failures import REPAIR, RunError, known, silent_end
-from .job.surroundings import dismiss, enlist
 from .process import JobProcess, QtProcess, child_environment
 from .process.base import progress_of
+from .process.leaving import dismiss, enlist
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 

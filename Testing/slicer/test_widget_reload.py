@@ -47,18 +47,18 @@ class Reload(PanelCase):
         new.panel.run.idle()
 
     def test_nothing_of_the_former_code_goes_on(self):
-        from KneePipelineLib.slicer_side.job import surroundings
+        from KneePipelineLib.slicer_side.process import leaving
 
         of_panel, of_script = mock.Mock(), mock.Mock()
         self.old.panel.job = of_panel
-        surroundings.enlist(of_script)
+        leaving.enlist(of_script)
         watched = mock.Mock(wraps=slicer.app, majorVersion=5, minorVersion=10)
         with mock.patch.object(slicer, "app", watched) as application:
             self.old.onReload()
         disconnect = application.disconnect
         of_panel.kill.assert_called()
         of_script.kill.assert_called_once()
-        self.assertIn(mock.call("aboutToQuit()", surroundings.stop_all), disconnect.call_args_list)
+        self.assertIn(mock.call("aboutToQuit()", leaving.stop_all), disconnect.call_args_list)
         self.assertIn(mock.call("aboutToQuit()", self.old.onAboutToQuit), disconnect.call_args_list)
         self.assertEqual(list(self.old.Observations), [])
         slicer.mrmlScene.Clear(0)  # would call the former widget's observers

@@ -120,7 +120,7 @@ def match_one(segment: Any, segment_id: str = "") -> SegmentMatch:
     structures, a person decides: one of the two was forgotten when the segment was made from another.
     """
     name = segment.GetName() or ""
-    coded, named = _coded(segment), _named(name)
+    coded, named = coded_value(segment), _named(name)
     if coded is not None and named is not None and coded != named:
         return SegmentMatch(segment_id, name, None, reason=f"Its terminology says {BY_VALUE[coded].title.lower()}, its "
                             f"name {BY_VALUE[named].title.lower()}.")
@@ -146,7 +146,8 @@ def _is_part(segment: Any, name: str) -> bool:
     return BY_NAME.get(tag_of(segment, STRUCTURE_TAG)) in SUBREGIONS or (found is not None and found.part)
 
 
-def _coded(segment: Any) -> int | None:
+def coded_value(segment: Any) -> int | None:
+    """The canonical value that a segment's own tag or its terminology names; None where neither does."""
     tagged = BY_NAME.get(tag_of(segment, STRUCTURE_TAG))
     if tagged is not None:
         return FEMORAL_CARTILAGE if tagged in SUBREGIONS else tagged.value

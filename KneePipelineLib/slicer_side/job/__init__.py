@@ -13,10 +13,11 @@ from ...errors import EXIT_CANCELLED, EXIT_DONE, KneePipelineError
 from ..failures import RunTold, errors_in, known
 from ..inputs import ExportedInputs, export_inputs
 from ..inputs.request import JobRequest
-from ..process import JobProcess, PlainProcess, QtProcess, child_environment
+from ..process import JobProcess, PlainProcess, QtProcess, child_environment, leaving
+from ..process.leaving import stop_all
 from . import surroundings
 from .states import JobCallbacks, JobState, NoTicker, QtTicker, Ticker
-from .surroundings import RunFolder, remove_abandoned, stop_all
+from .surroundings import RunFolder, remove_abandoned
 
 STEP_BUDGET_S = 0.01
 """Steps of the export follow each other within one event-loop turn until this much time has passed."""
@@ -94,7 +95,7 @@ class KneeJob(JobCallbacks):
         except (KneePipelineError, OSError) as error:
             self._fail(known(error))
             return
-        surroundings.enlist(self)
+        leaving.enlist(self)
         self._unwatch = surroundings.watch_scene(self._on_scene_close)
         remove_abandoned(surroundings.temporary_path())
         self._steps = export_inputs(self.request, self._folder.path, self.output)
@@ -268,7 +269,7 @@ class KneeJob(JobCallbacks):
     def _clear_up(self) -> None:
         """Stop what still moves and remove the temporary folder, whatever the end."""
         self._ticker.stop()
-        surroundings.dismiss(self)
+        leaving.dismiss(self)
         self._unwatch()
         if hasattr(self._steps, "close"):
             with contextlib.suppress(ValueError):  # it is at work this very moment: the application is being left

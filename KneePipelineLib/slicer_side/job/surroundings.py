@@ -1,4 +1,4 @@
-"""A job among its surroundings: its folders, the scene that may be closed, the application that may be left.
+"""A job among its surroundings: its folders, and the scene that may be closed.
 
 The temporary folder of a run says who uses it: the file in it is locked by Slicer, and names Slicer's process and the
 run's. A folder is abandoned when nobody holds the lock and, on the computer that made it, none of the processes exists
@@ -14,7 +14,6 @@ import shutil
 import socket
 import tempfile
 import time
-import weakref
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -22,55 +21,6 @@ from threading import Thread
 from typing import Any
 
 from ..inputs.request import JobRequest
-
-_RUNNING: weakref.WeakSet = weakref.WeakSet()
-_LEAVING: list[bool] = []
-
-
-def enlist(job: Any) -> None:
-    """Have a job, or anything else with a method `kill`, ended should the application be left while it runs."""
-    _RUNNING.add(job)
-    _watch_for_leaving()
-
-
-def dismiss(job: Any) -> None:
-    """It is over."""
-    _RUNNING.discard(job)
-
-
-def stop_all() -> None:
-    """End every child process of the module at once: for its cleanup and for leaving Slicer."""
-    for job in list(_RUNNING):
-        job.kill()
-
-
-def _watch_for_leaving() -> None:
-    """Once: no run outlives the application, however it is left."""
-    if _LEAVING:
-        return
-    import atexit
-
-    atexit.register(stop_all)
-    with contextlib.suppress(ImportError, AttributeError):
-        import slicer
-
-        slicer.app.connect("aboutToQuit()", stop_all)
-    _LEAVING.append(True)
-
-
-def let_go() -> None:
-    """End every child process and watch no more: newer code is about to take this code's place."""
-    stop_all()
-    if not _LEAVING:
-        return
-    import atexit
-
-    atexit.unregister(stop_all)
-    with contextlib.suppress(ImportError, AttributeError):
-        import slicer
-
-        slicer.app.disconnect("aboutToQuit()", stop_all)
-    _LEAVING.clear()
 
 
 def watch_scene(function: Callable[[Any, str], None]) -> Callable[[], None]:

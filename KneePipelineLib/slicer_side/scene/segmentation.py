@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from ...errors import InvalidFormatError
 from ...imaging import labels as L
 from .. import terminology
-from ..inputs.matching import match_one
+from ..inputs.matching import coded_value, match_one
 from .changes import SceneChanges
 from .files import LabelMap, oriented_image
 
@@ -88,11 +88,12 @@ def fill_segmentation(
         segmentation.SetSourceRepresentationName(LABELS)
     image = oriented_image(labels.volume)
     _move_image(image, _into_coordinates_of(node, source))
-    known = {**segments_by_value(node), **{value: [own_id] for value, own_id in (segment_ids or {}).items()}}
+    known, doubtful = segments_by_value(node)
+    known |= {value: [own_id] for value, own_id in (segment_ids or {}).items()}
     ids = {}
     for value in labels.boxes:
         holders = known.get(value, [])
-        if len(holders) > 1:
+        if len(holders) > 1 or (holders and value in doubtful):
             continue
         segment = segmentation.GetSegment(holders[0]) if holders else None
         if segment is None:
@@ -111,14 +112,18 @@ def fill_segmentation(
     return ids
 
 
-def segments_by_value(node: Any) -> dict[int, list[str]]:
-    """The segments of each structure in a segmentation: canonical value -> segment IDs."""
-    segmentation, found = node.GetSegmentation(), {}
+def segments_by_value(node: Any) -> tuple[dict[int, list[str]], set[int]]:
+    """The segments of each structure in a segmentation, canonical value -> segment IDs; and the structures of which a
+    further segment bears the codes, under a name that makes one doubt."""
+    segmentation, found, doubtful = node.GetSegmentation(), {}, set()
     for own_id in segmentation.GetSegmentIDs():
-        value = match_one(segmentation.GetSegment(own_id)).value
+        segment = segmentation.GetSegment(own_id)
+        value = match_one(segment).value
         if value is not None:
             found.setdefault(value, []).append(own_id)
-    return found
+        else:
+            doubtful.add(coded_value(segment))
+    return found, doubtful
 
 
 def set_reference(node: Any, reference: Any, labels: LabelMap) -> None:
