@@ -1,4 +1,4 @@
-"""A Keras functional model as a list of built on PyTorch tensors.
+"""A Keras functional model as a list of steps on PyTorch tensors.
 
 The model's layers and inbound nodes are unrolled into steps, each with the tensors it reads and writes; a tensor is
 forgotten after its last use. Batch normalisations that follow a linear convolution are folded into its weights.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InvalidFormatError
-from .keras_file import KerasFile, read_keras_file
+from ...errors import InvalidFormatError, WeightsCorruptError
+from .keras_file import MEND, KerasFile, read_keras_file
 from .layer import Layer, Weights
 from .layers import build_layer
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
+MAX_SIDE = 8192
+USUAL_SIDE = 256
+MAX_LIVE_BYTES = 64 * 1024
+"""Of tensors side by side for each pixel of a slice: thirty times those of the published networks."""
 
 
 @dataclass
@@ -59,6 +63,11 @@ class PlanarNetwork:
     parameters: int
     live_bytes: int = 0
     """Most bytes of tensors that lived side by side for one image in the last call."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of its input; one where the file leaves that free."""
+        return self.input_shape[0 if self.channels_first else 2] or 1
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
@@ -99,15 +108,32 @@ def load_network(path: Path) -> PlanarNetwork:
     ------
     InvalidFormatError
         If it holds Lambda or unknown layers, or is no network from one image to one image of classes.
+    WeightsCorruptError
+        If the file is damaged, or its layers do not fit each other.
     """
-    return build_network(read_keras_file(path))
+    network = build_network(read_keras_file(path))
+    if network.channels != 1:
+        raise InvalidFormatError(f"The planar network takes images of {network.channels} channels instead of one.",
+                                 "Only networks with one input channel can be used.")
+    return network
 
 
 def build_network(file: KerasFile) -> PlanarNetwork:
-    """The network of an already read file."""
+    """The network of an already read file; raises as `load_network`."""
     if file.config.get("class_name") not in MODEL_CLASSES:
-        raise InvalidFormatError(f"A Keras model of the kind '{file.config.get('class_name')}' is not supported.",
-                                 "Functional and sequential models are.")
+        raise InvalidFormatError(f"A Keras model of the kind '{str(file.config.get('class_name'))[:60]}' is not "
+                                 "supported.", "Functional and sequential models are.")
+    try:
+        network = _assembled(file)
+        _rehearse(network)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, StopIteration,
+            AssertionError) as error:  # whatever an architecture that somebody spoilt makes the builders stumble over
+        raise WeightsCorruptError("The planar network's layers do not fit each other, or are described wrongly.", MEND,
+                                  cause=type(error).__name__) from error
+    return network
+
+
+def _assembled(file: KerasFile) -> PlanarNetwork:
     steps: list[Step] = []
     root = _Model(file.config, file.weights, (), steps)
     if len(root.inputs) != 1 or len(root.outputs) != 1:
@@ -117,11 +143,32 @@ def build_network(file: KerasFile) -> PlanarNetwork:
     if len(shape) != 4:
         raise InvalidFormatError(f"The planar network's input has {len(shape)} dimensions instead of 4.",
                                  "A network of 2-D images is needed.")
+    if not all(n is None or (type(n) is int and 1 <= n <= MAX_SIDE) for n in shape[1:]):
+        raise ValueError("an impossible input")
     first = _is_channels_first(file.config, shape)
     _fold_normalizations(steps)
     _plan_forgetting(steps, output_key)
     parameters = sum(int(a.size) for arrays in file.weights.values() for _, a in arrays)
     return PlanarNetwork(steps, input_key, output_key, tuple(shape[1:]), first, _reduction(file.config), parameters)
+
+
+def _rehearse(network: PlanarNetwork) -> None:
+    """Send the shape of one image through the layers, without numbers: raises where two of them do not fit."""
+    import torch
+
+    if not all(1 <= r <= MAX_SIDE for r in network.reduction):
+        raise ValueError("an impossible reduction")
+    size = network.fixed_size or tuple(r * -(-USUAL_SIDE // r) for r in network.reduction)
+    layers = {id(step.layer): step.layer for step in network.steps}.values()
+    held = [dict(layer.tensors) for layer in layers]
+    try:
+        network.to(torch.device("meta"))
+        network(torch.zeros((1, network.channels, *size), device="meta"))
+    finally:
+        for layer, tensors in zip(layers, held, strict=True):
+            layer.tensors.update(tensors)
+    if network.live_bytes > MAX_LIVE_BYTES * size[0] * size[1]:
+        raise ValueError("a network that swells")
 
 
 class _Model:
