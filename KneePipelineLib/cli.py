@@ -98,6 +98,8 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
+    add("--ignore-structures", metavar="NAMES", help="structures of the model that are left out, comma-separated; all: "
+        "every one that is not measured here")
     add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, or a file")
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
     add("--config", metavar="FILE", help="options from a config.json")

@@ -72,6 +72,8 @@ class JobOptions:
     default_seg_model: str = _option("bundled", "model", "network that segments")
     nnunet: dict = field(default_factory=lambda: {"type": "fullres"},
                          metadata={"kind": "nnunet", "text": "settings of nnU-Net: type fullres or cascade"})
+    ignore_structures: tuple[str, ...] = _option((), "names", "structures of an nnU-Net model that are left out, by "
+                                                 "name; all: every one that is not measured here")
     batch_size: int = _option(32, "int", "slices or tiles computed at once", low=1, high=256)
     image_smooth_var_cart: float = _option(0.3125, "number", "variance of the cartilage smoothing, mm^2", low=0, high=2)
     t2_fit: str = _option("weighted", "choice", "how spin echoes are fitted", choices=T2_FITS)
@@ -149,7 +151,7 @@ class JobOptions:
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form; ``from_dict(options.to_dict()) == options`` holds, unknown keys included."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unknown"}
-        values["steps"] = list(self.steps)
+        values |= {f.name: list(values[f.name]) for f in fields(self) if f.metadata["kind"] == "names"}
         return json.loads(json.dumps({**values, **self.unknown}))
 
     def with_changes(self, **changes: Any) -> JobOptions:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -214,6 +214,7 @@ class Orchestrator:
     def _complete(self) -> int:
         job = self._job
         failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
+        job.record.values["segmentation"] = _what_segmented(job.results.get("segmentation", {}))
         job.record.enter(State.COMPLETE)
         job.record.status = "degraded" if failed else "complete"
         job.record.error = job.outcomes[failed[0]]["error"] if failed else None
@@ -276,6 +277,12 @@ class Orchestrator:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _what_segmented(result: Mapping) -> dict:
+    """For pipeline.json: where the labels came from and, of a network, which of its parts ran and how."""
+    model = {key: value for key, value in (result.get("model") or {}).items() if key != "first_stage"}
+    return {"source": result.get("source", "none"), **({"model": model} if model else {})}
 
 
 def _collisions(options: JobOptions) -> list[str]:

@@ -11,7 +11,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from .. import __version__
 from ..errors import MissingFileError
-from . import layouts, store
+from . import contents, layouts, store
 from .entries import Model, catalogue, entry
 from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, folder_errors
 from .locks import model_lock
@@ -38,6 +38,11 @@ class _Source:
     root_name: str
     sizes: dict[str, int]
     open: Callable[[str], BinaryIO]
+
+    def small(self, name: str) -> bytes:
+        """A small file's content, at most a byte more than any table of a model has."""
+        with damaged_archive(name), self.open(name) as stream:
+            return stream.read(layouts.MAX_JSON_BYTES + 1)
 
 
 def import_from(path: str | Path, name: str, *, accept_licence: bool = False,
@@ -77,7 +82,7 @@ def import_from(path: str | Path, name: str, *, accept_licence: bool = False,
             f"The terms of {model.name} have not been accepted (licence: {model.licence}).",
             f"Read {model.page}, then give --accept-licence.", page=model.page)
     with _opened(Path(path)) as source:
-        plan = layouts.plan(model, source.sizes, source.root_name)
+        plan = layouts.plan(model, source.sizes, source.root_name, source.small)
         with folder_errors(model.name), model_lock(store.models_dir(), model.name):
             return _copy(model, source, plan, accepted, progress)
 
@@ -98,7 +103,7 @@ def _copy(model: Model, source: _Source, plan: dict[str, str], accepted: str | N
             done_bytes += source.sizes[name]
             if progress:
                 progress(done_bytes, total_bytes, target)
-        layouts.check_content(model, prepared, plan)
+        contents.check_content(model, prepared, plan)
         files = [store.describe(target, prepared) for target in sorted(plan)]
         _check_identity(model, plan, files)
         return store.install(model, prepared, _receipt(model, files, accepted))
@@ -106,18 +111,24 @@ def _copy(model: Model, source: _Source, plan: dict[str, str], accepted: str | N
         shutil.rmtree(prepared, ignore_errors=True)
 
 
+@contextmanager
+def damaged_archive(name: str) -> Iterator[None]:
+    """What zipfile says about an archive's member, as one sentence."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ImportRefusedError(f"The archive is damaged at {name}.", "Copy or download it again.") from error
+
+
 def _copy_file(source: _Source, name: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     left_bytes = source.sizes[name]
-    try:
-        with source.open(name) as read, target.open("xb") as write:
-            while block := read.read(_BLOCK_BYTES):
-                left_bytes -= len(block)
-                if left_bytes < 0:
-                    break
-                write.write(block)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ImportRefusedError(f"The archive is damaged at {name}.", "Copy or download it again.") from error
+    with damaged_archive(name), source.open(name) as read, target.open("xb") as write:
+        while block := read.read(_BLOCK_BYTES):
+            left_bytes -= len(block)
+            if left_bytes < 0:
+                break
+            write.write(block)
     if left_bytes:
         raise ImportRefusedError(f"{name} does not have the size it states.", "Copy or download it again.")
 

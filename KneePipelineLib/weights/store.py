@@ -110,8 +110,7 @@ def state(name: str) -> str:
 def location(name: str) -> Path:
     """The folder or file to open for a model, after its files were checked against the receipt.
 
-    nnU-Net: the trainer folder of the last configuration (a cascade's first stage lies beside it); planar: the .h5
-    file; shape model and BScore: the folder. Checksums are remembered by size and time, so this is quick.
+    Planar: the .h5 file; all others: the model's folder. Checksums are remembered by size and time, so this is quick.
 
     Raises
     ------
@@ -125,8 +124,8 @@ def location(name: str) -> Path:
     model = entry(name)
     if model.source.type == "virtual":
         raise ConfigError(f"{model.name} has no files of its own.", f"It is made of {', '.join(model.needs)}.")
-    files = _checked(model, fresh=False)
-    return folder_of(model) / layouts.entry_point(model, [file.path for file in files])
+    _checked(model, fresh=False)
+    return folder_of(model) / layouts.entry_point(model)
 
 
 def locations(name: str) -> dict[str, Path]:
@@ -180,7 +179,7 @@ def install(model: Model, prepared: Path, receipt: dict) -> Path:
     for file in files:  # the files were hashed a moment ago
         cache.remember(folder, file.path, file.sha256)
     cache.save()
-    return folder / layouts.entry_point(model, [file.path for file in files])
+    return folder / layouts.entry_point(model)
 
 
 def accepted_licence(model: Model) -> str | None:
@@ -252,7 +251,7 @@ def _bundled_files(model: Model) -> list[InstalledFile]:
         return [InstalledFile(file.path, file.size_bytes or 0, file.sha256 or "") for file in model.files if present]
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     with contextlib.suppress(layouts.ImportRefusedError):
-        plan = layouts.plan(model, names, folder.name)
+        plan = layouts.plan(model, names, folder.name, lambda name: (folder / name).read_bytes())
         return [InstalledFile(name, (folder / name).stat().st_size, "") for name in sorted(plan.values())]
     return []
 
