@@ -273,8 +273,8 @@ def main() -> int:
     faults = sum(row.kinds["fault"] for row in rows.values())
     peak = max(row.peak_bytes for row in rows.values())
     cpu = sum(getattr(os.times(), name) for name in ("user", "system", "children_user", "children_system"))
-    print(f"{arguments.count} inputs in {seconds / 60:.1f} minutes ({cpu / 60:.1f} of a core), seed {arguments.seed}: {faults} faults; "
-          f"memory at most {peak / 2**20:.0f} MiB (bound {LIMIT_BYTES / 2**20:.0f})")
+    print(f"{arguments.count} inputs in {seconds / 60:.1f} minutes ({cpu / 60:.1f} of a core), seed "
+          f"{arguments.seed}: {faults} faults; memory at most {peak / 2**20:.0f} MiB (bound {LIMIT_BYTES / 2**20:.0f})")
     return int(faults > 0)
 
 

@@ -324,8 +324,8 @@ def _read_shape(folder: Path) -> None:
 def _read_tables(folder: Path) -> None:
     from KneePipelineLib.job import JobOptions, read_config
     from KneePipelineLib.morphometry.schemes import read_scheme
-    from KneePipelineLib.weights.layouts import _json_object, bscore_parameters
+    from KneePipelineLib.weights.layouts import bscore_parameters, json_object
 
     _all(lambda: read_scheme(folder / "scheme.json"),
-         lambda: bscore_parameters(_json_object(folder / "model.json", "model.json")),
+         lambda: bscore_parameters(json_object((folder / "model.json").read_bytes(), "model.json")),
          lambda: JobOptions.from_dict(read_config(folder / "config.json")))

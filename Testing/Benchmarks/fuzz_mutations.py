@@ -222,7 +222,7 @@ def some_members(rng: random.Random, data: bytes) -> bytes:
             elif kind < 0.5:
                 changed = some_bytes(rng, content)
             elif kind < 0.55:
-                changed = bytes(rng.choice((10, 300)) * 2**20)
+                changed = bytes(rng.choice((2, 40)) * 2**20)
                 entry.compress_type = zipfile.ZIP_DEFLATED
             elif kind < 0.6:
                 continue
