@@ -211,6 +211,10 @@ def _check(decoder: Decoder) -> None:
     """One point through the network: raises where shapes do not fit."""
     import torch
 
+    channels, inputs = len(decoder.planes_out[0]), decoder.linear[0][0].shape[1]
+    if channels != (inputs - 3) * len(decoder.plane_axes):
+        raise ValueError("channels of the planes that do not make up the features")
+
     distances = decoder(torch.zeros(decoder.latent_size), torch.zeros(1, 3))
     if distances.shape != (1, decoder.n_objects):
         raise ValueError("unexpected output")

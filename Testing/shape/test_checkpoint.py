@@ -25,6 +25,9 @@ KINDS = {
     "activated, no normalisation": {"leaky": True, "conv_norm": False},
     "latent reshaped": {"conv_start_with_mlp": False},
     "planes side by side": {"sum_conv_output_features": False},
+    "planes side by side, batch normalisation, sine": {"sum_conv_output_features": False, "conv_norm_type": "batch",
+                                                       "activation": "sin", "weight_norm": False},
+    "planes side by side, features not divisible by three": {"sum_conv_output_features": False, "sdf_latent_size": 20},
     "plain weights, sine": {"weight_norm": False, "activation": "sin"},
     "bone only": {"objects_per_decoder": 1},
 }

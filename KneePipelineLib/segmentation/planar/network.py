@@ -111,11 +111,7 @@ def load_network(path: Path) -> PlanarNetwork:
     WeightsCorruptError
         If the file is damaged, or its layers do not fit each other.
     """
-    network = build_network(read_keras_file(path))
-    if network.channels != 1:
-        raise InvalidFormatError(f"The planar network takes images of {network.channels} channels instead of one.",
-                                 "Only networks with one input channel can be used.")
-    return network
+    return build_network(read_keras_file(path))
 
 
 def build_network(file: KerasFile) -> PlanarNetwork:
