@@ -16,6 +16,7 @@ from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, ConfigError, KneePipelineEr
 from ..job import JobOptions
 from ..system.guard import Guardian
 from ..system.processes import kill_token
+from ..system.signals import heeded
 from . import faults
 from .checkpoints import CheckpointStore
 from .clock import Clock
@@ -258,7 +259,7 @@ class Orchestrator:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM cancel; outside the main thread only `stop` does."""
+        """SIGINT, SIGTERM and SIGHUP cancel; outside the main thread only `stop` does."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -268,10 +269,7 @@ class Orchestrator:
             if self._job is not None:
                 self._job.inbox.put((0, {"event": "wake"}))
 
-        wanted: list[int] = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGBREAK"):
-            wanted.append(signal.SIGBREAK)
-        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in wanted}
+        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in heeded()}
         try:
             yield
         finally:

@@ -15,7 +15,7 @@ import contextlib
 import errno
 import json
 import os
-import socket
+import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -69,7 +69,7 @@ class Owner:
     @property
     def is_elsewhere(self) -> bool:
         """Whether it is a process of another computer."""
-        return bool(self.host) and self.host != socket.gethostname()
+        return bool(self.host) and self.host != platform.node()
 
     def is_gone(self) -> bool:
         """Whether it certainly lives no more; nothing is known about processes of other computers."""
@@ -171,7 +171,7 @@ class Lock:
             os.write(self._descriptor, self._signature())
 
     def _signature(self) -> bytes:
-        said = {"pid": os.getpid(), "host": socket.gethostname(), "start": start_of(os.getpid()),
+        said = {"pid": os.getpid(), "host": platform.node(), "start": start_of(os.getpid()),
                 "since": datetime.now().isoformat(timespec="seconds"), **self._notes}
         return json.dumps(said).encode()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from .disguises import disguise
 from .entries import Model
@@ -36,18 +36,6 @@ def check_content(model: Model, folder: Path, installed: Iterable[str]) -> None:
             _check_hdf5(name, head, size)
         elif name.endswith(".pth"):
             _check_checkpoint(path, name, head)
-
-
-def is_keras_archive(names: Iterable[str]) -> bool:
-    """Whether an archive's or folder's files are those of Keras 3's own format, ``.keras``."""
-    bare = {PurePosixPath(name).name for name in names}
-    return "model.weights.h5" in bare and {"config.json", "metadata.json"} <= bare
-
-
-def refuse_keras_archive() -> ImportRefusedError:
-    """What to do with a network in Keras 3's own format."""
-    return ImportRefusedError("This is a Keras archive (.keras), not the HDF5 file that is needed.",
-                              "Save the network as one HDF5 file: in Keras, load it and call model.save('network.h5').")
 
 
 def _check_json(path: Path, name: str, size: int) -> None:

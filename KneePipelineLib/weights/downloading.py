@@ -10,7 +10,7 @@ from pathlib import Path
 from .. import __version__
 from ..errors import ConfigError, WeightsCorruptError
 from ..system.atomic import replace
-from . import contents, layouts, store
+from . import contents, layouts, opening, store
 from .checksums import git_blob_sha1_of, sha256_of
 from .entries import Model, entry
 from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, NotOnHubError, folder_errors
@@ -104,6 +104,7 @@ def _download(model: Model, hub: Hub, revision: str | None, accepted: str | None
         progress(total_bytes, total_bytes, "")
     try:
         contents.check_content(model, partial, wanted)
+        opening.check(model, partial)
     except ImportRefusedError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise WeightsCorruptError(f"{model.name} was not installed: {error.message}", f"See {model.page}.",

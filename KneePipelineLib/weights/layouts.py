@@ -26,6 +26,7 @@ from .failures import ImportRefusedError
 DEFAULT_DATASET = "Dataset500_KneeMRI"
 _CHECKPOINT = re.compile(r"^fold_(\d+|all)/checkpoint_(best|final)\.pth$")
 SHAPE_CONFIG = "model_params_config.json"
+_HDF5 = re.compile(r"\.(h5|hdf5)$")
 MAX_JSON_BYTES = 64 << 20
 
 
@@ -121,7 +122,13 @@ def _unfinished(names: list[str]) -> str:
 
 def _plan_planar(model: Model, names: list[str], _root_name: str, _read: object) -> dict[str, str]:
     target = model.files[0].path
-    candidates = [name for name in names if name.endswith((".h5", ".hdf5"))]
+    bare = {PurePosixPath(name).name for name in names}
+    is_archive = {"model.weights.h5", "config.json", "metadata.json"} <= bare
+    if is_archive or (any(name.endswith(".keras") for name in bare) and not any(_HDF5.search(name) for name in bare)):
+        raise ImportRefusedError(
+            f"{model.name} is one HDF5 file with architecture and weights; this is an archive in Keras 3's own format "
+            "(.keras).", "Load it in Keras and save it with model.save('network.h5').")
+    candidates = [name for name in names if _HDF5.search(name)]
     named = [name for name in candidates if PurePosixPath(name).name == target]
     chosen = named or candidates
     if len(chosen) != 1:

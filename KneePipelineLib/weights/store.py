@@ -67,6 +67,12 @@ def mending_command(model: Model) -> str:
     return f"python3 -m KneePipelineLib models download {model.name}"
 
 
+def adopting_command(model: Model) -> str:
+    """The command that takes over files which somebody copied into the models' folder."""
+    terms = " --accept-licence" if model.restricted else ""
+    return f"python3 -m KneePipelineLib models import {model.name}{terms}"
+
+
 def read_receipt(model: Model) -> dict | None:
     """The receipt of an installed model, None when there is none or it is unreadable."""
     try:
@@ -239,7 +245,10 @@ def _expected_files(model: Model) -> list[InstalledFile]:
         raise WeightsMissingError(f"The model {model.name} is not installed.", f"Run: {mending_command(model)}")
     receipt = read_receipt(model)
     if receipt is None:
-        raise _corrupt(model, RECEIPT, "is missing or unreadable")
+        raise WeightsCorruptError(
+            f"The files of {model.name} lie in the models' folder without a readable receipt, as when they "
+            "were copied by hand: nobody has checked them yet.", f"Check and take them over with: {adopting_command(model)}",
+            model=model.name, file=RECEIPT)
     return [InstalledFile(**file) for file in receipt["files"]]
 
 

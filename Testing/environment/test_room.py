@@ -112,6 +112,20 @@ def test_a_named_python_is_used_as_it_is(world: FakeWorld) -> None:
     assert "does not start" in answer.stdout
 
 
+@pytest.mark.parametrize("call", ["E.ensure(options=options())", "E.setup(options())", "E.remove(options())"])
+def test_an_environment_of_another_user_is_told_as_that(world: FakeWorld, quickest: str, call: str) -> None:
+    """A shared installation whose Python this user may not execute; before, a traceback about setup.lock."""
+    assert world.setup(quickest).returncode == 0
+    another = ("import os; from KneePipelineLib.environment import checks; from KneePipelineLib.system import locks; "
+               "checks.starts = lambda python: None; os.access = lambda *_: False; "
+               "locks.Lock.take = lambda lock: (_ for _ in ()).throw(PermissionError(13, 'Permission denied')); ")
+    answer = world.call(another + call, quickest)
+    assert answer.returncode == 1, answer.stdout + answer.stderr
+    assert "this user" in answer.stdout or "another user" in answer.stdout
+    assert "KNEEPIPELINE_HOME to a folder of yours" in answer.stdout
+    assert world.imports("alpha")
+
+
 def test_doctor_without_an_environment_names_the_command(world: FakeWorld) -> None:
     answer = world.call("import json; print(json.dumps(E.doctor(lock_file=always['lock_file']).to_dict()))")
     report = json.loads(answer.stdout)

@@ -35,7 +35,7 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     """A label map that was handed in, under the scheme that was named or can be told."""
     context.progress(0.1, "Reading the label map")
     scheme = context.options.label_scheme
-    raw = read_labels(path)
+    raw = read_labels(path, spacing=context.options.spacing if path == context.options.input else None)
     labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme))
     for code, message in raw.meta.get("warnings", []):
         context.warn(code, message)

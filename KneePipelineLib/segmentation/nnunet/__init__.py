@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .folder import DEFAULT_ORIENTATION, ResultsFolder, find_results, find_stages, open_results
-from .predict import Prediction, predict_array, predict_cascade, predict_fullres
+from .predict import Prediction, open_stage, predict_array, predict_cascade, predict_fullres
 
 __all__ = ["DEFAULT_ORIENTATION", "Prediction", "ResultsFolder", "find_results", "find_stages", "open_results",
-           "predict_array", "predict_cascade", "predict_fullres"]
+           "open_stage", "predict_array", "predict_cascade", "predict_fullres"]

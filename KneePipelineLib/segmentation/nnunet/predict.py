@@ -183,13 +183,8 @@ def _run_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocess
 
     run, count = _Run(), len(folder.checkpoints)
     for number, (fold, path) in enumerate(zip(folder.folds, folder.checkpoints, strict=True)):
-        checkpoint = load_checkpoint(path)
-        if checkpoint.configuration not in (None, folder.configuration):
-            raise InvalidFormatError(f"The checkpoint of fold {fold} was trained for {checkpoint.configuration}, not "
-                                     f"for {folder.configuration}.", "The folder's parts come from different models.")
-        load_weights(network, checkpoint.weights, fold)
-        axes = checkpoint.mirror_axes if mirroring else ()
-        del checkpoint
+        trained_axes = load_fold(folder, network, fold, path)
+        axes = trained_axes if mirroring else ()
         if device.type == "cpu" and len(window.patch) == 3:
             network = speed_up_for_cpu(network)
         network.to(device)
@@ -206,6 +201,31 @@ def _run_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocess
         with torch.inference_mode():
             run.logits /= count
     return run
+
+
+def open_stage(folder: ResultsFolder) -> None:
+    """Everything of a configuration that can fail before an image is there: network, every fold's weights, labels.
+
+    Raises
+    ------
+    WeightsCorruptError, InvalidFormatError, SegmentationError
+        As in `predict_array`.
+    """
+    with quiet():
+        plans_manager, configuration, _ = managers(folder)
+    network = build_network(plans_manager, configuration, folder.dataset)
+    for fold, path in zip(folder.folds, folder.checkpoints, strict=True):
+        load_fold(folder, network, fold, path)
+
+
+def load_fold(folder: ResultsFolder, network: torch.nn.Module, fold: str, path: Path) -> tuple[int, ...]:
+    """Put a fold's weights into the network; the axes along which it was trained to be mirrored."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.configuration not in (None, folder.configuration):
+        raise InvalidFormatError(f"The checkpoint of fold {fold} was trained for {checkpoint.configuration}, not "
+                                 f"for {folder.configuration}.", "The folder's parts come from different models.")
+    load_weights(network, checkpoint.weights, fold)
+    return checkpoint.mirror_axes
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
