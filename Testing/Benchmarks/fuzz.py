@@ -261,10 +261,11 @@ def main() -> int:
             return 0
 
         def progress(done: int, rows: dict[str, Row]) -> None:
-            if done % 1000 == 0:
+            if done % 500 == 0:
                 faults = sum(len(row.faults) for row in rows.values())
                 seconds = time.perf_counter() - start
-                print(f"{done} inputs, {faults} faults, {seconds:.0f} s", file=sys.stderr, flush=True)
+                print(f"{done} inputs, {faults} faults, {seconds:.0f} s", *kinds_of_faults(rows), sep="\n  ",
+                      file=sys.stderr, flush=True)
 
         rows = bench.run(arguments.count, arguments.workers, progress)
     seconds = time.perf_counter() - start
