@@ -154,7 +154,13 @@ def _change_config(folder: Path, **changes: object) -> None:
     lambda folder: _change_config(folder, latent_size=31),
     lambda folder: _change_config(folder, conv_norm=False),
     lambda folder: _change_config(folder, sum_conv_output_features=False),
-], ids=range(11))
+    lambda folder: _change_config(folder, latent_size=float("inf")),
+    lambda folder: _change_config(folder, latent_size=10**12), lambda folder: _change_config(folder, latent_size=None),
+    lambda folder: _change_config(folder, conv_deep_image_size=0),
+    lambda folder: _change_config(folder, conv_start_with_mlp=False, conv_deep_image_size=10**6),
+    lambda folder: (folder / "model_params_config.json").write_text("[" * 10**5),
+    lambda folder: (folder / "model" / "2000.pth").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 1"),
+], ids=range(18))
 def test_damaged_models_are_refused_in_a_sentence(damage: object, tmp_path: Path) -> None:
     random_network(1).save(tmp_path)
     damage(tmp_path)
