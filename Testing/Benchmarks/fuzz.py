@@ -13,6 +13,7 @@ format and every kind of fault with the command that repeats it; ends with 1 if 
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import random
@@ -118,17 +119,15 @@ class Bench:
         """What a child does: inputs by their numbers, until it is told to end."""
         home = self.root / f"child_{number}"
         box, outside = home / "box", home / "outside"
-        for folder in (box, outside):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-        (outside / "secret.raw").write_bytes(bytes(4096))
-        (box / "tmp").mkdir()
+        shutil.rmtree(home, ignore_errors=True)
+        (box / "tmp").mkdir(parents=True)
         os.chdir(box)
         os.environ.update(TMPDIR=str(box / "tmp"), HOME=str(box), KNEEPIPELINE_HOME=str(box / "home"))
         tempfile.tempdir = str(box / "tmp")
         sys.stdin = open(os.devnull)  # noqa: SIM115 (as long as the process)
+        gc.freeze()  # of what the readers clean up, only their own
         fuzz_child.limit_memory()
-        watch, before = fuzz_child.Watch(box, outside), fuzz_child.listing(outside)
+        watch, before = fuzz_child.Watch(box, outside), _fresh(outside)
         pipe.send("ready")
         while (index := pipe.recv()) is not None:
             case = self.case(index)
@@ -136,13 +135,21 @@ class Bench:
             spoil_input(case, folder, random.Random(f"{self.seed}:{index}"), outside)
             pipe.send(fuzz_child.examine(case.read, folder, watch, before))
             if fuzz_child.listing(outside) != before:
-                os._exit(0)  # the next child makes the folder anew
+                before = _fresh(outside)
 
     def _copy(self, case: Case, box: Path) -> Path:
         folder = box / "input"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.root / "good" / case.name, folder, symlinks=True)
         return folder
+
+
+def _fresh(outside: Path) -> object:
+    """Make the folder beside the sandbox anew; what it then holds."""
+    shutil.rmtree(outside, ignore_errors=True)
+    outside.mkdir(parents=True)
+    (outside / "secret.raw").write_bytes(bytes(4096))
+    return fuzz_child.listing(outside)
 
 
 class _Child:

@@ -192,6 +192,7 @@ def _model(folder: Path) -> None:
     from KneePipelineLib.segmentation.nnunet.folder import ResultsFolder
     from KneePipelineLib.segmentation.nnunet.network import build_network
     from KneePipelineLib.segmentation.nnunet.predict import managers
+    from KneePipelineLib.segmentation.nnunet.quiet import quiet
     from Testing.segmentation.tiny_nnunet import dataset_json, plans_json
 
     plans, dataset = plans_json("plain", patch=(4, 8, 8)), dataset_json()
@@ -200,7 +201,8 @@ def _model(folder: Path) -> None:
     arguments.update(n_stages=2, features_per_stage=[4, 4], kernel_sizes=[[1, 3, 3], [3, 3, 3]],
                      strides=[[1, 1, 1], [1, 2, 2]], n_conv_per_stage=[1, 1], n_conv_per_stage_decoder=[1])
     described = ResultsFolder(folder, "3d_fullres", plans, dataset, (), {}, "PIR")
-    plans_manager, configuration, _ = managers(described)
+    with quiet():
+        plans_manager, configuration, _ = managers(described)
     network = build_network(plans_manager, configuration, dataset)
     torch.manual_seed(0)
     weights = {name: torch.randn(t.shape) * 0.1 for name, t in network.state_dict().items()}

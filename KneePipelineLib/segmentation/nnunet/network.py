@@ -38,8 +38,9 @@ def build_network(plans_manager: object, configuration: object, dataset: dict) -
     imported = configuration.network_arch_init_kwargs_req_import
     arguments = {key: layer_class(value) if key in imported and value is not None else value
                  for key, value in configuration.network_arch_init_kwargs.items()}
-    channels = determine_num_input_channels(plans_manager, configuration, dataset)
-    heads = plans_manager.get_label_manager(dataset).num_segmentation_heads
+    with quiet():
+        channels = determine_num_input_channels(plans_manager, configuration, dataset)
+        heads = plans_manager.get_label_manager(dataset).num_segmentation_heads
     arguments.update(input_channels=channels, num_classes=heads, deep_supervision=False)
     shape = tuple(configuration.patch_size)
     try:
