@@ -18,15 +18,12 @@ from ...errors import InvalidFormatError, WeightsCorruptError
 from .keras_file import MEND, KerasFile, read_keras_file
 from .layer import Layer, Weights
 from .layers import build_layer
+from .rehearsal import MAX_SIDE, rehearse
 
 if TYPE_CHECKING:
     import torch
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
-MAX_SIDE = 8192
-USUAL_SIDE = 256
-MAX_LIVE_BYTES = 64 * 1024
-"""Of tensors side by side for each pixel of a slice: thirty times those of the published networks."""
 
 
 @dataclass
@@ -121,7 +118,7 @@ def build_network(file: KerasFile) -> PlanarNetwork:
                                  "supported.", "Functional and sequential models are.")
     try:
         network = _assembled(file)
-        _rehearse(network)
+        rehearse(network)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, StopIteration,
             AssertionError) as error:  # whatever an architecture that somebody spoilt makes the builders stumble over
         raise WeightsCorruptError("The planar network's layers do not fit each other, or are described wrongly.", MEND,
@@ -146,25 +143,6 @@ def _assembled(file: KerasFile) -> PlanarNetwork:
     _plan_forgetting(steps, output_key)
     parameters = sum(int(a.size) for arrays in file.weights.values() for _, a in arrays)
     return PlanarNetwork(steps, input_key, output_key, tuple(shape[1:]), first, _reduction(file.config), parameters)
-
-
-def _rehearse(network: PlanarNetwork) -> None:
-    """Send the shape of one image through the layers, without numbers: raises where two of them do not fit."""
-    import torch
-
-    if not all(1 <= r <= MAX_SIDE for r in network.reduction):
-        raise ValueError("an impossible reduction")
-    size = network.fixed_size or tuple(r * -(-USUAL_SIDE // r) for r in network.reduction)
-    layers = {id(step.layer): step.layer for step in network.steps}.values()
-    held = [dict(layer.tensors) for layer in layers]
-    try:
-        network.to(torch.device("meta"))
-        network(torch.zeros((1, network.channels, *size), device="meta"))
-    finally:
-        for layer, tensors in zip(layers, held, strict=True):
-            layer.tensors.update(tensors)
-    if network.live_bytes > MAX_LIVE_BYTES * size[0] * size[1]:
-        raise ValueError("a network that swells")
 
 
 class _Model:
