@@ -68,17 +68,16 @@ def _labelled_box(labels: Volume) -> Volume:
 def _from_network(context: StageContext) -> tuple[Volume, dict]:
     """Labels by the network that was asked for, on the device that was asked for."""
     from ...segmentation import SegmentationOptions, segment
-    from ...segmentation.device import choose_device
 
     options = context.options
     device = "cpu" if context.force_cpu else options.device
     weights = weights_of_network(options)
-    context.use_device(str(choose_device(device)[0]))
     # After a failure for want of memory the smallest tile is tried; before, the room takes what memory allows.
     tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1,
                                  ignored_structures=options.ignore_structures)
     found = segment(read_image(context.path("image", "image.nrrd")), options.model, weights=weights, device=device,
-                    progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning)
+                    progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning,
+                    on_device=context.use_device)
     for code, message in found.warnings:
         context.warn(code, message)
     confidence = found.confidence
