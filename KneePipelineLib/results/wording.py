@@ -115,9 +115,10 @@ FOLLOWS_FROM_OTHERS = ("image", "echoes", "metadata", "score")
 UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
 
 SEVERITIES = ("info", "warning", "serious")
-_INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT", "ECHOES_COMBINED", "BUNDLED_NETWORK", "CPU_ONLY"}
+_INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT", "ECHOES_COMBINED", "BUNDLED_NETWORK", "CPU_ONLY",
+         "SPACING_STATED"}
 _SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "LOW_CONFIDENCE",
-            "T2_SEQUENCE_ASSUMED"}
+            "T2_SEQUENCE_ASSUMED", "NOT_A_KNEE_IMAGE", "NOT_A_KNEE_CONTENT"}
 
 
 def severity_of(code: str) -> str:
