@@ -29,12 +29,12 @@ from .depth import depth_layers
 from .measures import regional_measures
 from .menisci import meniscus_measures
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
-from .schemes import value_counts
-from .sides import correct_tibial_sides, side_of_condyles, side_shown
+from .sides import correct_tibial_sides, disagreement, labelled_witnesses, side_of, side_of_bones, witnesses
 from .subregions import femoral_labels
 from .surfaces import Mesh, vertex_normals_and_areas
 from .thickness import BONE_REGIONS, with_thickness
 from .total_area import total_region
+from .values import value_counts
 from .working import WorkingKnee, working_knee
 
 THREADS = 2
@@ -100,7 +100,8 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
     options = options or MorphometryOptions()
     knee = working_knee(labels)
     side, warnings = _decided_side(knee, side)
-    knee = _exchanged_menisci(knee, side)
+    knee, exchanged = _exchanged_menisci(knee, side)
+    warnings += exchanged
     knee, changed = correct_tibial_sides(knee, side)
     if changed:
         warnings.append(("TIBIAL_SIDES_SWAPPED", f"{changed} voxels of tibial cartilage lay on the wrong side of the "
@@ -192,29 +193,37 @@ def _same_box(knee: WorkingKnee, whole: Volume) -> Volume:
 def _decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, str]]]:
     if side not in SIDES:
         raise ConfigError(f"The side must be auto, right or left, not '{side}'.", "Give one of these with --side.")
-    shown = side_shown(knee)
-    if side == "auto":
-        if shown is not None:
-            return shown, []
-        guessed = side_of_condyles(knee)
-        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the femur tells the side; taken for a {guessed} "
+    found = witnesses(knee)
+    shown = side_of(found) if labelled_witnesses(knee) else None
+    if side == "auto" and shown is None:
+        guessed, _ = side_of_bones(knee)
+        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the bones tells the side; taken for a {guessed} "
                           "knee. Give --side to be sure.")]
-    if shown not in (None, side):
-        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {shown} knee but was declared {side}; medial "
-                       "and lateral were exchanged to fit.")]
-    return side, []
+    clause = disagreement(found)
+    if side == "auto":
+        return shown, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was measured "
+                        f"as a {shown} knee; medial and lateral are exchanged if that is wrong.")] if clause else []
+    against = [w for w in found if w.side != side]
+    if against and (shown != side or against[0] is found[0]):
+        looks = against[0].side
+        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {looks} knee but was declared {side}; medial "
+                       f"and lateral were exchanged to fit.{f' Of what it shows, {clause}.' if clause else ''}")]
+    return side, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was declared "
+                   f"{side} and measured as that; what did not fit was exchanged.")] if clause else []
 
 
-def _exchanged_menisci(knee: WorkingKnee, side: str) -> WorkingKnee:
-    """With a declared side that the labels contradict, the menisci exchanged."""
+def _exchanged_menisci(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, list[tuple[str, str]]]:
+    """The menisci exchanged where they contradict the side, and a warning that says so."""
     if MEDIAL_MENISCUS not in knee.boxes or LATERAL_MENISCUS not in knee.boxes:
-        return knee
+        return knee, []
     offset = knee.points(MEDIAL_MENISCUS).mean(axis=0)[0] - knee.points(LATERAL_MENISCUS).mean(axis=0)[0]
     if (offset > 0) == (side == "right"):
-        return knee
+        return knee, []
     table = np.arange(256, dtype=np.uint8)
     table[[MEDIAL_MENISCUS, LATERAL_MENISCUS]] = LATERAL_MENISCUS, MEDIAL_MENISCUS
-    return knee.with_array(np.take(table, knee.array))
+    return knee.with_array(np.take(table, knee.array)), [
+        ("MENISCI_EXCHANGED", f"The medial and the lateral meniscus lay as in the other knee; they were exchanged to "
+         f"fit a {side} one.")]
 
 
 def _warnings(knee: WorkingKnee, meshes: dict[str, BoneMeshes]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from .. import errors
 from ..errors import KneePipelineError
-from .memory import memory_hint
+from ..system.memory import NO_MEMORY, WORDS, memory_hint
 
 TIMEOUT, MEMORY, MODEL_LOAD, NETWORK, NEVER = "timeout", "memory", "model_load", "network", "never"
 
@@ -26,18 +26,14 @@ FIRST_DELAY_S = {TIMEOUT: 1.0, NETWORK: 5.0}
 DISK_FULL_HINT = "Free some space on the disk of the output folder, then run the same command again."
 _SIZE_HINT = ("Give an output folder on a file system that takes larger files, or raise the limit on their size "
               "(ulimit -f), then run the same command again.")
-_NO_MEMORY = "The computer's memory does not suffice."
 
 _FOREIGN = (
     (r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|MPS backend out of memory"
      r"|hipErrorOutOfMemory|CUDA error: out of memory",
      errors.GpuMemoryError, MEMORY, "The GPU's memory does not suffice.",
      "Give --device cpu, or a smaller batch_size."),
-    (r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: (?:not enough|can't allocate) memory"
-     r"|Unable to allocate [\d.]+ [KMGT]iB|\bMemoryError\b|failed to map segment from shared object"
-     r"|OpenBLAS error: Memory allocation|OpenBLAS blas_thread_init: pthread_create failed|can't start new thread"
-     r"|Thread creation failed: Resource temporarily unavailable|insufficient memory|out of memory",
-     errors.MemoryCriticalError, MEMORY, _NO_MEMORY, ""),
+    (WORDS,
+     errors.MemoryCriticalError, MEMORY, NO_MEMORY, ""),
     (r"No space left on device|Disk quota exceeded|There is not enough space on the disk",
      KneePipelineError, NEVER, "The disk is full.", DISK_FULL_HINT),
     (r"File too large",
@@ -122,7 +118,7 @@ def from_exception(error: BaseException, code: str) -> Failure:
         return Failure(errors.MissingFileError("A file that was there a moment ago is gone.",
                                                "Check that the input and the output folder are still connected."))
     if isinstance(error, MemoryError):
-        return Failure(errors.MemoryCriticalError(_NO_MEMORY, memory_hint()), MEMORY)
+        return Failure(errors.MemoryCriticalError(NO_MEMORY, memory_hint()), MEMORY)
     if isinstance(error, TimeoutError):
         return Failure(errors.TimedOutError("Something did not answer in time.", "Try again."), TIMEOUT)
     return _unexpected(error, code)

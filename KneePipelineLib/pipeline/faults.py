@@ -15,7 +15,7 @@ Actions:
 ``disk_full``      OSError ENOSPC
 ``pause``          two seconds of nothing, then on
 ``grandchildren``  two processes that would outlive the worker, one in a session of its own, then a hang
-``stray``          a process that no net catches holds the worker's stderr for half a minute; then on
+``stray``          a process that no net catches holds the worker's stderr; its number goes into the file; then on
 ``fork_and_crash`` a native crash that leaves a fork with every pipe of the worker
 ``remove_file``    the file named by KNEEPIPELINE_TEST_FAULT_FILE vanishes
 
@@ -122,8 +122,9 @@ def _do(action: str) -> None:
         subprocess.Popen(sleeper, start_new_session=True)
         time.sleep(3600)
     elif action == "stray":
-        subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(30)"], start_new_session=True, env={},
-                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        stray = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(120)"], start_new_session=True,
+                                 env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        Path(os.environ[FILE_VARIABLE]).write_text(str(stray.pid), encoding="ascii")
     elif action == "fork_and_crash":
         if os.fork() == 0:
             time.sleep(3600)

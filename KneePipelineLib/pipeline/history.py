@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..job import JobOptions
 from .files import read_json, write_json
-from .plan import Step
+from .plan import Results, Step
 
 KEPT = 12
 VERSION = 2
@@ -30,11 +30,11 @@ def history_file() -> Path | None:
     return Path(folder) / "history.json" if folder else None
 
 
-def kind_of(step: Step, options: JobOptions, device: str) -> str:
+def kind_of(step: Step, options: JobOptions, device: str, results: Results) -> str:
     """What the duration of a step hangs on, such as ``nnunet_fullres cuda:0``; the same words, the same history."""
     if options.practice:
         return "practice"
-    words = [step.timed_by(options), device if step.uses_device else ""]
+    words = [step.timed_by(options, results), device if step.uses_device else ""]
     return " ".join(filter(None, words)) or "any"
 
 

@@ -80,7 +80,8 @@ class Job:
 
     def kind_of(self, step: Step, device: str | None = None) -> str:
         """What a step's duration hangs on, with the device it ran on or is likely to run on."""
-        return kind_of(step, self.options, device or self.device or self.history.device(self.options.device))
+        device = device or self.device or self.history.device(self.options.device)
+        return kind_of(step, self.options, device, self.results)
 
     def known_s(self) -> dict[str, float]:
         """Step -> seconds it is likely to take, of those that ran here before in this way."""

@@ -83,11 +83,10 @@ def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS
 def option_values(options: JobOptions, names: tuple[str, ...], labels_given: bool | None) -> dict[str, Any]:
     """The values of some options; whatever could be a path or a UID only as a hash.
 
-    Those of a network do not count where labels are given, and what given labels mean does not where none are; until
-    INPUT has been looked at (None) both do.
+    Those of a network do not count where labels are given; until INPUT has been looked at (None) they do.
     """
     values: dict[str, Any] = {}
-    without = {True: networks.OPTIONS, False: ("label_scheme",), None: ()}[labels_given]
+    without = networks.OPTIONS if labels_given else ()
     for name in names:
         value = getattr(options, name)
         if name in _WEIGHT_OPTIONS or name in without:
@@ -130,12 +129,13 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
     known = "input" in before or options.segmentation is not None
     given = labels_are_given(options, {name: manifest.result for name, manifest in before.items()}) if known else None
     names = tuple(name for name in step.options if not (given and name in networks.OPTIONS))
+    counting = tuple(name for name in step.options if not (given is False and name in step.of_labels))
     key: dict[str, Any] = {
         # The digital knee of practice mode is made anew by several steps, from these two.
         "body": body, "practice": [options.seed, options.side] if options.practice else None, "version": __version__,
         "inputs": {role: inputs[role] for role in step.inputs if role in inputs},
         "reads": {name: before[name].content() for name in step.uses() if name in before},
-        "options": option_values(options, step.options, given),
+        "options": option_values(options, counting, given),
         "code": code_hashes(body),
         "libraries": {name: library_version(name) for name in libraries_of(step)},
         "weights": weights_hashes(options, names, check),

@@ -189,11 +189,12 @@ class Orchestrator:
         return self._complete()
 
     def _foresee(self) -> None:
-        """Take the steps that will be skipped out of the progress bar."""
+        """Take the steps that will be skipped out of the progress bar, now that the case is known."""
         job = self._job
         for step in self.steps:
             if step.name not in job.wanted or (not self.options.practice and step.applies(self.options, job.results)):
                 job.progress.drop(step.name)
+        job.progress.expect(job.known_s())
 
     def _enter(self, state: State, message: str) -> None:
         job = self._job

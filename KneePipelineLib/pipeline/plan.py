@@ -35,7 +35,7 @@ def _no(options: JobOptions, results: Results) -> bool:
     return False
 
 
-def _nothing_else(options: JobOptions) -> str:
+def _nothing_else(options: JobOptions, results: Results) -> str:
     return ""
 
 
@@ -48,11 +48,11 @@ def _by_a_network(options: JobOptions, results: Results) -> bool:
     return not labels_are_given(options, results)
 
 
-def _the_network(options: JobOptions) -> str:
-    return "given labels" if options.segmentation is not None else options.model
+def _the_network(options: JobOptions, results: Results) -> str:
+    return "given labels" if labels_are_given(options, results) else options.model
 
 
-def _the_fits(options: JobOptions) -> str:
+def _the_fits(options: JobOptions, results: Results) -> str:
     return f"{int(options.perform_bone_only_nsm) + int(options.perform_bone_and_cart_nsm)} fits"
 
 
@@ -98,11 +98,13 @@ class Step:
         Error code that an unexpected failure of this step takes.
     uses_device : bool
         Whether it may run on a GPU, so that falling back to the CPU can help it.
+    of_labels : tuple of str
+        Options that count only where labels are given.
     shrinks : callable
         (options, results so far) -> whether it can work in smaller portions (`StageContext.scale`), so that doing so
         can help it when memory does not suffice.
     timed_by : callable
-        options -> what its duration hangs on, beside the device, in a word or two; for the time left.
+        (options, results so far) -> what its duration hangs on, beside the device, in a word or two; for the time left.
     edited : bool
         Whether it takes a person's edit of the published label map as an input.
     libraries : tuple of str
@@ -129,8 +131,9 @@ class Step:
     essential: bool = False
     failure_code: str = "PIPELINE_ERROR"
     uses_device: bool = False
+    of_labels: tuple[str, ...] = ()
     shrinks: Condition = _no
-    timed_by: Callable[[JobOptions], str] = _nothing_else
+    timed_by: Applies = _nothing_else
     edited: bool = False
     libraries: tuple[str, ...] = ()
     publishes: bool = False
@@ -211,10 +214,10 @@ def missing_scores(options: JobOptions, fits: list[str] | None) -> str:
 STEPS: tuple[Step, ...] = (
     Step("input", State.VALIDATION, "Checking the input", "validation:check_input",
          inputs=("input", "segmentation"),
-         options=("series", "echo", "side", "spacing", "anyway", *networks.CHOICE), weight=0.5),
+         options=("input_kind", "series", "echo", "side", "spacing", "anyway", *networks.CHOICE), weight=0.5),
     Step("image", State.PREPROCESSING, "Reading the image", "preprocessing:prepare_image",
          reads=("input",), inputs=("input", "segmentation"), writes=("image.nrrd",),
-         options=("series", "echo", "side", "spacing"), weight=0.7, applies=_no_image),
+         options=("input_kind", "series", "echo", "side", "spacing"), weight=0.7, applies=_no_image),
     Step("echoes", State.PREPROCESSING, "Sorting the echoes", "preprocessing:prepare_echoes",
          reads=("input",), inputs=("input", "echoes"), writes=("echo_*.nrrd",), options=("series", "side", "spacing"),
          weight=0.7, degrades_to="no T2 map", applies=_no_t2),
@@ -223,7 +226,8 @@ STEPS: tuple[Step, ...] = (
          weight=0.1, degrades_to="nothing known about the scanner", applies=_no_header),
     Step("segmentation", State.DETECTION, "Finding the structures", "detection:segment",
          reads=("input", "image?"), inputs=("segmentation", "input"), writes=("labels.nrrd",),
-         options=("label_scheme", "spacing", *networks.OPTIONS), weight=1.0, essential=True,
+         options=("label_scheme", "side", "spacing", "anyway", *networks.OPTIONS), of_labels=("label_scheme", "side"),
+         weight=1.0, essential=True,
          degrades_to="the T2 map alone", degrades_when=_with_echoes, failure_code="SEGMENTATION_FAILED",
          uses_device=True, shrinks=_by_a_network, timed_by=_the_network),
     Step("review", State.ANALYSIS, "Taking over corrections", "analysis:review",

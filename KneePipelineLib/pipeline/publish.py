@@ -57,8 +57,9 @@ class Publisher:
         self.recorded = Published.from_dict(record.get("published") if isinstance(record, dict) else None)
 
     def found(self) -> Published | None:
-        """What lies in the run folder, as far as its checkpoints, its record or the results themselves tell."""
-        manifest = self.published()
+        """What lies in the run folder, or will when an interrupted publication has been finished: as far as its
+        checkpoints, its record or the results themselves tell."""
+        manifest = Manifest.from_dict(read_json(self.staged / MANIFEST)) or self.published()
         if manifest is not None:
             return Published.from_manifest(manifest)
         return self.recorded or Published.from_results(read_json(self.out / LAST))

@@ -86,6 +86,7 @@ def rows() -> dict[str, tuple[Row, bool]]:
         "another prefix in the folder": (of_runs.another_prefix, False),
         "litter in the checkpoints": (of_runs.litter, False),
         "checkpoints on another disk": (of_runs.checkpoints_elsewhere, False),
+        "folder's name is no UTF-8": (of_runs.name_of_no_encoding, False),
         "modules in the current folder": (of_runs.modules_in_the_way, False),
         "standby of an hour": (of_runs.standby, False),
         "stopped and continued": (of_runs.long_pause, False),

@@ -89,6 +89,15 @@ def checkpoints_elsewhere(bench: Bench, name: str) -> list[str]:
         return judge(bench, cases.run(options, row=name), options, 0, reused=tuple(STEPS))
 
 
+def name_of_no_encoding(bench: Bench, name: str) -> list[str]:
+    """The output folder's name holds a byte that is no UTF-8."""
+    out = bench.out(name)
+    out = out.with_name(out.name + os.fsdecode(b"\xff"))
+    shutil.rmtree(out, ignore_errors=True)
+    options = cases.options_for(bench.case, out)
+    return judge(bench, cases.run(options, row=name), options, 0, reused=tuple(STEPS))
+
+
 def modules_in_the_way(bench: Bench, name: str) -> list[str]:
     """The person stands in a folder with a queue.py, a scipy.py and a vtk.py of their own."""
     if sys.version_info < (3, 11):
@@ -112,6 +121,8 @@ def standby(bench: Bench, name: str) -> list[str]:
                       fault="step:surfaces=pause;step:thickness=pause")
     problems: list[str] = []
     must("RETRY" not in ended.warnings, "a healthy step was repeated", problems)
+    log = (Path(options["output"]) / "log.txt").read_text(encoding="utf-8")
+    must("slept" in log, "the run ended before the computer slept", problems)
     return judge(bench, ended, options, 0, reused=tuple(STEPS), problems=problems)
 
 
@@ -144,10 +155,13 @@ def _command(pid: int) -> bytes:
 
 def stray(bench: Bench, name: str) -> list[str]:
     """A process that no net catches holds the worker's stderr; the run ends before it does."""
-    options = cases.options_for(bench.case, bench.out(name, "thickness"))
-    ended = cases.run(options, fault="step:thickness=stray", row=name)
+    options, number = cases.options_for(bench.case, bench.out(name, "thickness")), bench.folder / "stray"
+    ended = cases.run(options, fault="step:thickness=stray", row=name, file=str(number))
     problems: list[str] = []
-    must(ended.seconds < 30 or not bench.timed, f"the run waited {ended.seconds:.0f} s", problems)
+    pid = int(number.read_text(encoding="ascii"))
+    must(b"sleep(120)" in _command(pid), "the run waited for it", problems)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
     return judge(bench, ended, options, 0, reused=tuple(STEPS), problems=problems)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 from KneePipelineLib.job import JobOptions
 from KneePipelineLib.pipeline import orchestrator, run_job
-from KneePipelineLib.system.processes import alive
+from KneePipelineLib.system.processes import alive, kill_tree
 
 from .conftest import TOYS, ToyRun
 
@@ -70,6 +71,19 @@ def test_a_worker_that_died_is_noticed_though_a_fork_of_it_holds_its_pipes(toy_r
     assert alive(int((tmp_path / "pid").read_text())) is False
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX sessions")
+def test_the_number_of_a_process_that_has_ended_may_be_another_ones() -> None:
+    """The worker was waited for, and the system has given its number to somebody else, who leads a session, too."""
+    innocent = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        assert kill_tree(innocent.pid, "no token of its", waited_for=True) == 0
+        assert alive(innocent.pid)
+        assert kill_tree(innocent.pid, "no token of its") == 1
+    finally:
+        innocent.kill()
+        innocent.wait()
+
+
 PROGRAM = """
 import sys, json
 sys.path.insert(0, sys.argv[1])
@@ -83,8 +97,6 @@ sys.exit(run_job(JobOptions.from_dict(json.loads(sys.argv[2])), steps=toy_plan()
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no safe path")
 @pytest.mark.parametrize("name", ["queue.py", "scipy.py", "sitecustomize.py"])
 def test_modules_in_the_current_folder_are_never_run(tmp_path: Path, repository: Path, name: str) -> None:
-    import json
-
     here, mark = tmp_path / "here", tmp_path / "was_run"
     here.mkdir()
     (here / name).write_text(f"open({str(mark)!r}, 'w').close()\nraise SystemExit(7)\n")

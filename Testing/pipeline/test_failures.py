@@ -14,7 +14,6 @@ import pytest
 
 from KneePipelineLib import errors
 from KneePipelineLib.errors import KneePipelineError
-from KneePipelineLib.pipeline import memory
 from KneePipelineLib.pipeline.failures import (
     MEMORY,
     NETWORK,
@@ -27,6 +26,7 @@ from KneePipelineLib.pipeline.failures import (
     next_attempt,
     recognise,
 )
+from KneePipelineLib.system import memory
 
 
 @pytest.mark.parametrize(("text", "kind", "code"), [
@@ -119,7 +119,7 @@ def test_limits_of_a_batch_job_are_told_as_such(text: str, kind: str, monkeypatc
 @pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
 @pytest.mark.parametrize(("limit", "expected"), [("ulimit -v 600000", 614400000), (":", None)])
 def test_the_limit_of_a_shell_is_read(limit: str, expected: int | None, repository: Path) -> None:
-    program = "from KneePipelineLib.pipeline import memory as m; print(min(m._resource_limits(), default=None))"
+    program = "from KneePipelineLib.system import memory as m; print(min(m._resource_limits(), default=None))"
     said = subprocess.run(["bash", "-c", f"{limit}; {shlex.quote(sys.executable)} -S -c {shlex.quote(program)}"],
                           cwd=repository, capture_output=True, text=True, check=True).stdout
     assert said.strip() == str(expected)

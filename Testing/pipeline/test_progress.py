@@ -73,14 +73,16 @@ def test_what_a_network_took_on_a_gpu_says_nothing_about_another_network_or_the_
     step, path = step_named("segmentation"), tmp_path / "history.json"
     fullres = JobOptions.from_dict({"segmentation_model": "nnunet_fullres"})
     cascade = JobOptions.from_dict({"segmentation_model": "nnunet_cascade"})
-    History(path).add([("segmentation", kind_of(step, fullres, "cuda:0"), 20.0),
-                       ("segmentation", kind_of(step, fullres, "cpu"), 3000.0)], device="cuda:0")
+    History(path).add([("segmentation", kind_of(step, fullres, "cuda:0", {}), 20.0),
+                       ("segmentation", kind_of(step, fullres, "cpu", {}), 3000.0)], device="cuda:0")
     history = History(path)
     assert history.device("auto") == "cuda:0"
-    assert history.expected_s("segmentation", kind_of(step, fullres, "cuda:0")) == 20.0
-    assert history.expected_s("segmentation", kind_of(step, fullres, "cpu")) == 3000.0
-    assert history.expected_s("segmentation", kind_of(step, cascade, "cuda:0")) is None
+    assert history.expected_s("segmentation", kind_of(step, fullres, "cuda:0", {})) == 20.0
+    assert history.expected_s("segmentation", kind_of(step, fullres, "cpu", {})) == 3000.0
+    assert history.expected_s("segmentation", kind_of(step, cascade, "cuda:0", {})) is None
     given = fullres.with_changes(segmentation="labels.nrrd")
-    assert history.expected_s("segmentation", kind_of(step, given, "cuda:0")) is None
+    assert history.expected_s("segmentation", kind_of(step, given, "cuda:0", {})) is None
+    assert kind_of(step, fullres, "cpu", {"input": {"kind": "labels"}}) == kind_of(step, given, "cpu", {})
     # What never runs on a GPU takes as long beside one.
-    assert kind_of(step_named("thickness"), fullres, "cuda:0") == kind_of(step_named("thickness"), cascade, "cpu")
+    step = step_named("thickness")
+    assert kind_of(step, fullres, "cuda:0", {}) == kind_of(step, cascade, "cpu", {})

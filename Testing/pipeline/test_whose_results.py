@@ -78,6 +78,20 @@ def test_another_prefix_is_refused_and_everything_stays(toy_run: ToyRun) -> None
     assert toy_run.executed == []
 
 
+def test_a_publication_that_was_interrupted_is_somebodys_too(toy_run: ToyRun) -> None:
+    """The first run of the folder died while it moved its results there: they are the right knee's all the same."""
+    assert toy_run(prefix="right") == 0
+    checkpoints = toy_run.out / "checkpoints"
+    staged = checkpoints / "staged-FORMATTING.files"
+    (checkpoints / "FORMATTING.files").rename(staged)
+    for name in RESULTS:
+        (toy_run.out / name).rename(staged / name)
+    (toy_run.out / "pipeline.json").unlink()
+    assert toy_run(prefix="left") == 2
+    assert toy_run(prefix="left", restart=True) == 0
+    assert {path.name for path in (toy_run.out / "earlier_results_1").iterdir()} == RESULTS
+
+
 def test_another_prefix_with_restart_keeps_the_earlier_results_below(toy_run: ToyRun) -> None:
     assert toy_run(prefix="right") == 0
     assert toy_run(prefix="left", restart=True) == 0

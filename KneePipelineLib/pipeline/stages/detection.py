@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InvalidFormatError, NothingUsableError
+from ...errors import InvalidFormatError, NothingUsableError, SegmentationError
 from ...imaging import Volume, boxes_overlap, read_image, read_labels, write_volume
 from ...job import LABEL_SCHEMES
 from ...morphometry import canonical_labels
 from ..context import StageContext
 from ..networks import weights_of_network
+from .input_kind import OR_AN_IMAGE
+from .validation import forget_input
 
 if TYPE_CHECKING:
     from ...segmentation.confidence import Confidence
@@ -27,6 +29,7 @@ def segment(context: StageContext) -> dict:
         ``source`` (``given`` or ``network``), ``confidence`` (``ok``, ``low``, or ``unknown`` for labels that were
         given) and, by source, ``scheme`` or ``model`` and ``judgement``.
     """
+    forget_input()
     options = context.options
     given = options.segmentation or (options.input if context.result("input")["kind"] == "labels" else None)
     labels, result = _given(context, given) if given is not None else _from_network(context)
@@ -38,10 +41,9 @@ def segment(context: StageContext) -> dict:
 def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     """A label map that was handed in, under the scheme that was named or can be told."""
     context.progress(0.1, "Reading the label map")
-    scheme = context.options.label_scheme
     raw = read_labels(path, spacing=context.options.spacing if path == context.options.input else None)
-    labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme))
-    for code, message in raw.meta.get("warnings", []):
+    labels = _canonical(context, raw)
+    for code, message in labels.meta["warnings"]:
         context.warn(code, message)
     if context.has("image"):
         image = read_image(context.path("image", "image.nrrd"))
@@ -53,6 +55,17 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
             context.warn("GRIDS_DIFFER", "The label map and the image lie on different grids; the labels' own is "
                          "measured.")
     return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
+
+
+def _canonical(context: StageContext, raw: Volume) -> Volume:
+    """In canonical values; where INPUT was taken for a label map by its values, a refusal names the other way, too."""
+    options, scheme = context.options, context.options.label_scheme
+    try:
+        return canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme), side=options.side)
+    except (SegmentationError, InvalidFormatError) as error:
+        if context.has("input") and context.result("input").get("kind_from") == "values":
+            raise type(error)(error.message, f"{error.hint} {OR_AN_IMAGE}", **error.details) from None
+        raise
 
 
 def _labelled_box(labels: Volume) -> Volume:

@@ -1,13 +1,31 @@
-"""How much memory a run may take, where somebody has set a limit, and what to tell a person when it did not suffice."""
+"""Want of memory: how programs put it, what limits it here, and what to tell a person when it did not suffice."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 GIB = 1 << 30
 _CGROUPS = Path("/sys/fs/cgroup")
+NO_MEMORY = "The computer's memory does not suffice."
+WORDS = (r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: (?:not enough|can't allocate) memory"
+         r"|Unable to allocate [\d.]+ [KMGT]iB|\bMemoryError\b|failed to map segment from shared object"
+         r"|OpenBLAS error: Memory allocation|OpenBLAS blas_thread_init: pthread_create failed|can't start new thread"
+         r"|Thread creation failed: Resource temporarily unavailable|insufficient memory|out of memory"
+         r"|memory allocation of \d+ bytes failed")
+"""A regular expression, to be searched without regard to case."""
+
+
+def is_meant_by(text: str) -> bool:
+    """Whether what a program said speaks of too little memory; few of them raise MemoryError."""
+    return re.search(WORDS, text, flags=re.IGNORECASE) is not None
+
+
+def sentence() -> str:
+    """That memory did not suffice, and what to do."""
+    return f"{NO_MEMORY} {memory_hint()}"
 
 
 def memory_hint() -> str:
