@@ -52,7 +52,7 @@ def read_input(context: StageContext) -> Volume:
         return _LAST_READ.pop(key)
     volume = labels_by_name(options)
     if volume is not None:
-        volume.meta |= {"content": "labels", "content_from": "said"}
+        volume.meta.update(content="labels", content_from="said")
     else:
         volume = _read_image(context)
     _LAST_READ.clear()
@@ -74,8 +74,8 @@ def _read_image(context: StageContext) -> Volume:
         context.warn("ECHOES_COMBINED", "INPUT holds several echoes; they were combined as the root of the sum of "
                      "their squares.")
     by_values = options.segmentation is None and options.input_kind == "auto"
-    volume.meta |= {"content": "labels" if values_are_labels(options, volume) else "image",
-                    "content_from": "values" if by_values else "said"}
+    volume.meta.update(content="labels" if values_are_labels(options, volume) else "image",
+                       content_from="values" if by_values else "said")
     if not options.segmentation and volume.meta["content"] == "image":
         volume = one_limb(volume, options.side)
     return volume
