@@ -16,6 +16,7 @@ from types import FrameType
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError, KneePipelineError
 from ..job import JobOptions
 from ..system.guard import Guardian
+from ..system.memory import check_memory
 from ..system.processes import kill_token
 from ..system.signals import heeded
 from . import faults
@@ -75,6 +76,7 @@ class Orchestrator:
         """Carry the run through; errors become events and exit codes, never a traceback on the screen."""
         try:
             self._check_request()
+            check_memory()
             checkpoints = self._make_folders()
             token = uuid.uuid4().hex
             with self._signals(), RunLock(checkpoints, token) as lock:

@@ -28,8 +28,9 @@ def prepare() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors=_ERRORS)
-    sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Forgiving(2, "wb", closefd=False)), line_buffering=True,
-                                  encoding=sys.stderr.encoding, errors=_ERRORS)
+    if os.name == "posix" or not sys.stderr.isatty():  # a Windows console takes characters, not bytes
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Forgiving(2, "wb", closefd=False)), line_buffering=True,
+                                      encoding=sys.stderr.encoding, errors=_ERRORS)
 
 
 class _Forgiving(io.FileIO):
