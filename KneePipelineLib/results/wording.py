@@ -116,9 +116,9 @@ UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", ""
 
 SEVERITIES = ("info", "warning", "serious")
 _INFO = {"PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT", "ECHOES_COMBINED", "BUNDLED_NETWORK", "CPU_ONLY",
-         "PARTED_AT_THE_MIDDLE"}
+         "PARTED_AT_THE_MIDDLE", "SPACING_STATED"}
 _SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "SIDE_DOUBTFUL",
-            "LOW_CONFIDENCE", "T2_SEQUENCE_ASSUMED"}
+            "LOW_CONFIDENCE", "T2_SEQUENCE_ASSUMED", "NOT_A_KNEE_IMAGE", "NOT_A_KNEE_CONTENT"}
 
 
 def severity_of(code: str) -> str:
