@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InvalidFormatError
+from ..imaging.labels import overlap_rank
 from .geometry import TO_LPS, array_of, ijk_to_lps, matrix_of
 from .volume_export import Picture
 
@@ -85,7 +86,7 @@ def draw_labels(node: Any, values: Mapping[str, int], grid: TargetGrid) -> Itera
     ----------
     node : vtkMRMLSegmentationNode
     values : mapping of segment ID -> label
-        Later ones cover earlier ones where they overlap.
+        Where they overlap cartilages cover menisci, and both cover bones; among equals later ones cover earlier ones.
     grid : TargetGrid
         In the world, where the segmentation's transform takes the segments.
 
@@ -104,7 +105,7 @@ def draw_labels(node: Any, values: Mapping[str, int], grid: TargetGrid) -> Itera
     _ensure_label_maps(node)
     reference, to_world = grid.image(), _to_world(node)
     labels = np.zeros(tuple(reversed(grid.size)), np.uint8)
-    for segment_id, value in values.items():
+    for segment_id, value in sorted(values.items(), key=lambda pair: overlap_rank(pair[1])):
         labels[_inside(node, segment_id, reference, to_world, labels.shape)] = value
         yield None
     if not labels.any():
