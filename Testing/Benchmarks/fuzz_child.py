@@ -24,7 +24,7 @@ from pathlib import Path
 from KneePipelineLib.errors import MAX_MESSAGE, KneePipelineError
 
 LIMIT_BYTES = 2 * 1024**3
-HANG_S = 30
+HANG_S = 60
 ROOT = Path(__file__).resolve().parents[2]
 _COMMANDS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn", "socket.connect",
              "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "os.fork", "os.forkpty",
