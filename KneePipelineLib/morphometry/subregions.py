@@ -18,18 +18,24 @@ import numpy as np
 from ..imaging.labels import (
     ANTERIOR_FEMORAL,
     FEMORAL_CARTILAGE,
+    FEMUR,
     LATERAL_POSTERIOR,
     LATERAL_WEIGHT_BEARING,
     MEDIAL_POSTERIOR,
     MEDIAL_WEIGHT_BEARING,
 )
-from .working import WorkingKnee
+from .working import SAMPLE_MM, WorkingKnee
 
 WEIGHT_BEARING_FRACTION = 0.6
 SUPERIOR_FRACTION = 0.33
 PIXEL_MM = 0.5
 NOTCH_DEPTH_MM = 1.0
 """What lies within this of the notch's bottom is the bottom; its mean is steadier than one column of voxels."""
+
+ONE_SIDED = 0.15
+"""With less than this share of the cartilage on one half of the femur, the landmarks are the bone's."""
+
+DISTAL_MM, BONE_BEHIND_MM = 8.0, 2.5
 
 MAIN_SHARE = 0.02
 NOTCH_SEARCH = (0.25, 0.75)
@@ -85,7 +91,8 @@ def heights_by_position(posterior_mm: np.ndarray, superior_mm: np.ndarray) -> tu
     return start + (held + 0.5) * PIXEL_MM, total[held] / count[held]
 
 
-def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_left: bool) -> np.ndarray:
+def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_left: bool,
+           notch_mm: tuple[float, float] | None = None) -> np.ndarray:
     """Divide femoral cartilage into its five subregions.
 
     Parameters
@@ -98,6 +105,8 @@ def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_le
         The voxels of the main pieces; landmarks are taken from these alone.
     medial_is_left : bool
         True in a right knee.
+    notch_mm : (left, posterior), optional
+        The notch, where the cartilage alone does not show it.
 
     Returns
     -------
@@ -105,7 +114,7 @@ def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_le
         Labels 11 to 15.
     """
     left, posterior, superior = points.T
-    notch_left, notch_posterior = notch(dense[:, 0], dense[:, 1])
+    notch_left, notch_posterior = notch_mm or notch(dense[:, 0], dense[:, 1])
     last = posterior[main].max()
     behind = notch_posterior + WEIGHT_BEARING_FRACTION * (last - notch_posterior)
     positions, means = heights_by_position(posterior[main], superior[main])
@@ -130,8 +139,27 @@ def femoral_labels(knee: WorkingKnee, side: str) -> np.ndarray:
     points = axes.to_frame(volume.to_physical(np.argwhere(mask)[:, ::-1] + start))
     main = _main_pieces(mask)[mask]
     dense = _filled(points[main], volume.spacing, volume.direction.T @ axes.axes.T)
-    array[knee.boxes[FEMORAL_CARTILAGE]][mask] = divide(points, dense, main, side == "right")
+    array[knee.boxes[FEMORAL_CARTILAGE]][mask] = divide(points, dense, main, side == "right",
+                                                        _notch_of_bone(knee, points[main]))
     return array
+
+
+def _notch_of_bone(knee: WorkingKnee, cartilage: np.ndarray) -> tuple[float, float] | None:
+    """The notch as the femur itself shows it, where hardly any cartilage lies on one of its halves; else None.
+
+    With one half bare, what is farthest anterior in the cartilage's edge is no notch. In the lowest ``DISTAL_MM`` of
+    the bone the intercondylar notch lies within 1 mm of the cartilage's to the side, and ``BONE_BEHIND_MM`` behind it.
+    """
+    axes, volume = knee.bone_axes, knee.volume
+    bone = axes.to_frame(knee.bone_points(FEMUR))
+    middle = (np.quantile(bone[:, 0], 0.02) + np.quantile(bone[:, 0], 0.98)) / 2
+    share = np.count_nonzero(cartilage[:, 0] < middle) / max(len(cartilage), 1)
+    if ONE_SIDED < share < 1 - ONE_SIDED:
+        return None
+    low = bone[bone[:, 2] < np.quantile(bone[:, 2], 0.001) + DISTAL_MM]
+    steps = np.maximum(1, (SAMPLE_MM / volume.spacing).astype(int)) * volume.spacing
+    left, posterior = notch(*_filled(low, steps, volume.direction.T @ axes.axes.T)[:, :2].T)
+    return left, posterior - BONE_BEHIND_MM
 
 
 def _main_pieces(mask: np.ndarray) -> np.ndarray:
