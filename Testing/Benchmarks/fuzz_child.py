@@ -21,10 +21,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from KneePipelineLib.errors import KneePipelineError
+from KneePipelineLib.errors import MAX_MESSAGE, KneePipelineError
 
 LIMIT_BYTES = 2 * 1024**3
-HANG_S = 30
+HANG_S = 60
 ROOT = Path(__file__).resolve().parents[2]
 _COMMANDS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn", "socket.connect",
              "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "os.fork", "os.forkpty",
@@ -166,7 +166,8 @@ def _badly_told(error: KneePipelineError, folder: Path) -> str:
         told = json.dumps(error.to_dict())
     except (TypeError, ValueError) as problem:
         return f"refused badly: not JSON ({problem})"
-    if not error.message.rstrip().endswith((".", "!", "?")) or "\n" in error.message or len(error.message) > 600:
+    ended = error.message.rstrip().endswith((".", "!", "?"))
+    if not ended or not error.message.isprintable() or len(error.message) > MAX_MESSAGE:
         return f"refused badly: {type(error).__name__} {error.message[:200]!r}"
     if not error.hint.strip():
         return f"refused badly: no hint: {error.message[:200]}"

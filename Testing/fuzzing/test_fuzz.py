@@ -108,7 +108,7 @@ def _refuses(message: str, hint: str) -> Callable[[Path], None]:
 READERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "reads": (lambda _: None, "read", "^$"), "refuses": (_refuses("It is cut.", "Copy it."), "refused", "It is cut"),
     "no hint": (_refuses("It is cut.", ""), "fault", "no hint"),
-    "no sentence": (_refuses("x\ny.", "z"), "fault", "badly"),
+    "no sentence": (_refuses("no sentence", "z"), "fault", "badly"),
     "path": (_refuses("{folder} is cut.", "Copy it."), "fault", "tells a path"),
     "system": (_system, "fault", "executed"), "hidden system": (_hidden_system, "fault", "executed"),
     "child": (_child, "fault", "executed"), "connection": (_connection, "fault", "executed: socket"),
