@@ -72,17 +72,11 @@ class LayoutManager:
     def setLayout(self, layout: int) -> None:
         self._layout_logic.GetLayoutNode().SetViewArrangement(layout)
 
-    def layoutLogic(self) -> Any:
-        return self._layout_logic
-
     def sliceViewNames(self) -> tuple[str, ...]:
         return tuple(self._slices)
 
     def mrmlSliceLogics(self) -> Any:
         return self._slice_logics
-
-    def mrmlViewLogics(self) -> Any:
-        return self._view_logics
 
     def sliceWidget(self, name: str) -> Any:
         from Testing.host.views import SliceWidget
@@ -104,9 +98,6 @@ class LayoutManager:
 
     def plotWidget(self, index: int) -> Any:
         return self._widget("Plot", lambda: NodeWidget(self._scene, "Plot")) if index == 0 else None
-
-    def activeThreeDRenderer(self) -> Any:
-        return self.threeDWidget(0).threeDView().renderer()
 
     def _widget(self, name: str, make: Any) -> Any:
         if name not in self._widgets:
