@@ -26,15 +26,17 @@ from ..imaging.labels import (
 from ..imaging.volume import Volume
 from .bones import BoneMeshes, bone_meshes, cartilage_mesh
 from .depth import depth_layers
-from .measures import regional_measures
+from .fine_regions import FineBorders, fine_borders
+from .joint import joint_measures
+from .measures import fine_measures, regional_measures, thickness_sums
 from .menisci import meniscus_measures
+from .plates import lost_cartilage, with_footprint
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
 from .schemes import value_counts
 from .sides import correct_tibial_sides, side_of_condyles, side_shown
-from .subregions import femoral_labels
+from .subregions import LOST_MM, FemoralBorders, femoral_labels
 from .surfaces import Mesh, vertex_normals_and_areas
 from .thickness import BONE_REGIONS, with_thickness
-from .total_area import total_region
 from .working import WorkingKnee, working_knee
 
 THREADS = 2
@@ -64,7 +66,7 @@ def femoral_subregions(labels: Volume, side: str = "auto") -> Volume:
     knee = working_knee(labels)
     side = _decided_side(knee, side)[0]
     knee, _ = correct_tibial_sides(knee, side)
-    return knee.paste(femoral_labels(knee, side))
+    return knee.paste(femoral_labels(knee, side)[0])
 
 
 def measure_knee(
@@ -117,20 +119,26 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
             for bone in BONES if bone in knee.boxes
             for i, cartilage in enumerate(BONE_CARTILAGES[bone]) if cartilage in knee.boxes
         }
-        subregions = femoral_labels(knee, side)
         meshes = {_name(bone): pending.result() for bone, pending in pending_bones.items()}
         cartilages = {key: pending.result() for key, pending in pending_cartilages.items()}
+        bare = [bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])]
+        surfaces = {}
+        for surface, told in pool.map(lambda s: with_footprint(s, knee, side, options), bare):
+            surfaces[surface.bone] = surface
+            warnings += told
+    subregions, surfaces, borders = _divided(knee, side, surfaces, options)
     cartilages = {key: mesh for key, mesh in cartilages.items() if len(mesh[1])}
     warnings += _warnings(knee, meshes)
     return PreparedKnee(
         side=side,
         labels=knee.source,
         subregions=knee.paste(subregions),
-        surfaces={bone: bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])},
+        surfaces=surfaces,
         dense_bones={bone: m.dense for bone, m in meshes.items() if len(m.dense[1])},
         cartilage_surfaces=cartilages,
         warnings=warnings,
         frame=AnatomicalFrame(axes.center, axes.axes, side),
+        notch_left_mm=None if borders is None else borders.notch_left,
     )
 
 
@@ -149,12 +157,30 @@ def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | No
         ))
         menisci = meniscus_measures(knee, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
         depth = knee.paste(layers.result())
-    regions = regional_measures(surfaces, value_counts(subregions.array), knee.volume.voxel_volume_mm3)
+    borders = fine_borders(surfaces, prepared.frame, prepared.notch_left_mm)
+    surfaces = {bone: replace(s, subregion=borders.classify(s.points.astype(np.float64), s.total_region))
+                for bone, s in surfaces.items()}
+    fine = fine_voxels(knee, subregions.array, borders)
+    voxel_mm3 = knee.volume.voxel_volume_mm3
+    measured = fine_measures(surfaces, value_counts(fine), voxel_mm3)
     return KneeMorphometry(
         side=prepared.side, labels=prepared.labels, subregions=prepared.subregions, depth=depth, surfaces=surfaces,
-        raw_femur=prepared.dense_bones.get("femur"), cartilage_surfaces=prepared.cartilage_surfaces, regions=regions,
-        menisci=menisci, warnings=list(prepared.warnings), frame=prepared.frame,
+        raw_femur=prepared.dense_bones.get("femur"), cartilage_surfaces=prepared.cartilage_surfaces,
+        regions=regional_measures(surfaces, value_counts(subregions.array), voxel_mm3),
+        menisci=menisci, warnings=list(prepared.warnings), frame=prepared.frame, fine=measured,
+        sums=thickness_sums(measured), joint=joint_measures(surfaces, prepared.frame, borders),
+        fine_labels=knee.paste(fine),
     )
+
+
+def fine_voxels(knee: WorkingKnee, subregions: np.ndarray, borders: FineBorders) -> np.ndarray:
+    """The working box with every cartilage voxel's fine region, 0 elsewhere, uint8."""
+    fine = np.zeros(knee.array.shape, np.uint8)
+    for cartilage in (c for bone in BONES for c in BONE_CARTILAGES[bone] if c in knee.boxes):
+        box, mask = knee.boxes[cartilage], knee.mask(cartilage)
+        here = fine[box]
+        here[mask] = borders.classify(knee.points(cartilage), subregions[box][mask])
+    return fine
 
 
 def bare_surface(bone: str, mesh: Mesh) -> BoneSurface:
@@ -163,11 +189,24 @@ def bare_surface(bone: str, mesh: Mesh) -> BoneSurface:
     count = len(mesh[0])
     none = np.zeros(count, np.uint8)
     return BoneSurface(bone, mesh[0], mesh[1], normals, areas, np.full(count, np.nan, np.float32),
-                       np.zeros(count, np.float32), none, none, none)
+                       np.zeros(count, np.float32), none, none, none, none, none)
 
 
 def _name(bone: int) -> str:
     return BY_VALUE[bone].name
+
+
+def _divided(
+    knee: WorkingKnee, side: str, surfaces: dict[str, BoneSurface], options: MorphometryOptions
+) -> tuple[np.ndarray, dict[str, BoneSurface], FemoralBorders | None]:
+    """The femoral subregions, standing on the footprint, and the surfaces with denuded femur by region."""
+    lost = lost_cartilage(surfaces["femur"], knee, options) if "femur" in surfaces else None
+    subregions, borders = femoral_labels(knee, side, lost)
+    if lost is None or borders is None:
+        return subregions, surfaces, borders
+    label = surfaces["femur"].footprint.copy()
+    label[lost.vertices] = borders.classify(knee.bone_axes.to_frame(lost.points + LOST_MM / 2 * lost.normals))
+    return subregions, {**surfaces, "femur": replace(surfaces["femur"], footprint=label)}, borders
 
 
 def _measured(
@@ -176,11 +215,13 @@ def _measured(
     labels = BONE_CARTILAGES[BY_NAME[bone].value]
     cartilages = {labels[i]: mesh for (of, i), mesh in prepared.cartilage_surfaces.items() if of == bone}
     surface = with_thickness(prepared.surfaces[bone], cartilages, knee, subregions, options)
-    regions = BONE_REGIONS[bone]
-    plates = [regions] if bone == "femur" else [(label,) for label in regions]
-    mesh = (surface.points, surface.triangles)
-    total = total_region(mesh, surface.vertex_area_mm2, surface.region, plates, options.closing_mm)
-    return replace(surface, total_region=total)
+    if bone == "femur" and np.isin(surface.footprint, BONE_REGIONS[bone]).any():
+        # pyMSKT's regions stand on the cartilage there is: where some is lost, its reading needs its own borders
+        own = subregions.with_array(femoral_labels(knee, prepared.side)[0])
+        field = with_thickness(prepared.surfaces[bone], cartilages, knee, own, options)
+        surface = replace(surface, field_thickness_mm=field.field_thickness_mm, field_region=field.field_region)
+    denuded = np.isin(surface.footprint, BONE_REGIONS[bone]) & ~np.isfinite(surface.thickness_mm)
+    return replace(surface, total_region=np.where(denuded, surface.footprint, surface.region).astype(np.uint8))
 
 
 def _same_box(knee: WorkingKnee, whole: Volume) -> Volume:
