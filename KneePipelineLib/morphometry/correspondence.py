@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,14 +21,21 @@ KEPT = 0.85
 SAME_SIDE = 0.5
 """Least cosine between the normals of a pair."""
 
-SLIDE = 0.25
-"""How much of a pair's offset across the normal is followed; along the normal all of it."""
+ROUNDS = (("rigid", 14, 1.0), ("similarity", 6, 0.25), ("affine", 14, 0.25))
+"""Kind of map, rounds, and how much of a pair's offset across the normal is followed; along the normal all of it."""
 
-ROUNDS = (("rigid", 8), ("similarity", 5), ("affine", 16))
 BENDS, BEND_ROUNDS, BEND_MM, STIFFNESS = 80, 6, 14.0, 1.0
 """Gaussian bends: how many, in how many rounds, how wide, and how strongly they are held back."""
 
 Map = Callable[[np.ndarray], np.ndarray]
+
+
+class Surface(Protocol):
+    """What a template is asked for: points and normals (n, 3) and a search tree of the points."""
+
+    points: np.ndarray
+    normals: np.ndarray
+    tree: object
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,47 +48,59 @@ class Correspondence:
         (n, 3) mm in the person's frame -> (n, 3) mm in the template's.
     residual_mm : float
         Root mean square distance of the pairs that count.
+    turn : (3, 3) float64
+        The rotation in it, before stretching and bending.
     """
 
     onto: Map
     residual_mm: float
+    turn: np.ndarray
 
 
-def correspond(points: np.ndarray, normals: np.ndarray, target: np.ndarray, target_normals: np.ndarray,
-               tree: object, centred: bool = False) -> Correspondence:
+def correspond(points: np.ndarray, normals: np.ndarray, target: Surface, near: np.ndarray,
+               shown: Callable[[np.ndarray], np.ndarray], centred: bool = False) -> Correspondence:
     """Map a bone's vertices onto a template's.
 
     Parameters
     ----------
     points, normals : (n, 3) floats
-        The person's vertices (mm) and outward unit normals; the part of the bone that the template shows.
-    target, target_normals : (m, 3) floats
-        The template's.
-    tree : scipy.spatial.cKDTree
-        Of ``target``.
+        The person's vertices (mm) and outward unit normals.
+    target : Surface
+        The template.
+    near : (n,) bool
+        A first guess which of them lie where the template shows the bone.
+    shown : callable
+        Which points in the template's frame, (m, 3) -> (m,) bool, lie where it shows the bone: said again after the
+        first turn, because a bent knee's frame leans.
     centred : bool
         Begin with the centroids on each other; where the frames are of another bone.
     """
     rng = np.random.default_rng(0)
-    some = rng.choice(len(points), min(SAMPLES, len(points)), replace=False)
-    others = rng.choice(len(target), min(SAMPLES, len(target)), replace=False)
-    own, own_normals = points[some], normals[some]
-    pairs = _Pairs(target, target_normals, tree, others)
+    others = rng.choice(len(target.points), min(SAMPLES, len(target.points)), replace=False)
+    pairs = _Pairs(target, others)
     linear, shift = np.eye(3), np.zeros(3)
     if centred:
-        shift = pairs.points.mean(axis=0) - own.mean(axis=0)
-    for kind, rounds in ROUNDS:
+        shift = pairs.points.mean(axis=0) - points[near].mean(axis=0)
+    turn = linear
+    for kind, rounds, slide in ROUNDS:
+        if kind != "affine":
+            chosen = rng.permutation(np.flatnonzero(near))[:SAMPLES]
+        own, own_normals = points[chosen], normals[chosen]
         for _ in range(rounds):
             moved = own @ linear.T + shift
             which, there, across, _ = pairs.of(moved, _turned(own_normals, linear))
             offset = there - moved[which]
             along = np.einsum("ij,ij->i", offset, across)[:, None] * across
-            linear, shift = _fitted(own[which], moved[which] + along + SLIDE * (offset - along), kind)
-    return _bent(own, own_normals, linear, shift, pairs, rng)
+            linear, shift = _fitted(own[which], moved[which] + along + slide * (offset - along), kind)
+        if kind != "affine":
+            turn = linear / np.cbrt(np.linalg.det(linear))
+            inside = shown(points @ linear.T + shift)
+            near = inside if inside.sum() > SAMPLES / 4 else near
+    return _bent(own, own_normals, linear, shift, pairs, rng, turn)
 
 
 def _bent(own: np.ndarray, own_normals: np.ndarray, linear: np.ndarray, shift: np.ndarray, pairs: _Pairs,
-          rng: np.random.Generator) -> Correspondence:
+          rng: np.random.Generator, turn: np.ndarray) -> Correspondence:
     """The linear map with smooth bends that take the rest of the distance along the normals."""
     straight = own @ linear.T + shift
     centres = straight[rng.choice(len(own), min(BENDS, len(own)), replace=False)]
@@ -100,34 +120,33 @@ def _bent(own: np.ndarray, own_normals: np.ndarray, linear: np.ndarray, shift: n
         there = points @ linear.T + shift
         return there + _gaussians(there, centres) @ weights
 
-    return Correspondence(onto, residual)
+    return Correspondence(onto, residual, turn)
 
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Finds pairs between moved points and a template, in both directions."""
+    """Finds pairs between moved points and a template, in both directions; ``others`` are the template's that look."""
 
-    target: np.ndarray
-    target_normals: np.ndarray
-    tree: object
+    target: Surface
     others: np.ndarray
 
     @property
     def points(self) -> np.ndarray:
-        return self.target[self.others]
+        return self.target.points[self.others]
 
     def of(self, moved: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Index of each pair's moved point, its partner and the partner's normal; residual (mm)."""
         from scipy.spatial import cKDTree
 
-        there, nearest = self.tree.query(moved)
+        facing = self.target.normals
+        there, nearest = self.target.tree.query(moved)
         back, own = cKDTree(moved, balanced_tree=False, compact_nodes=False).query(self.points)
-        towards = self._trimmed(there, np.einsum("ij,ij->i", normals, self.target_normals[nearest]))
-        from_there = self._trimmed(back, np.einsum("ij,ij->i", normals[own], self.target_normals[self.others]))
+        towards = self._trimmed(there, np.einsum("ij,ij->i", normals, facing[nearest]))
+        from_there = self._trimmed(back, np.einsum("ij,ij->i", normals[own], facing[self.others]))
         which = np.concatenate([np.flatnonzero(towards), own[from_there]])
         partner = np.concatenate([nearest[towards], self.others[from_there]])
         residual = float(np.sqrt(np.mean(there[towards] ** 2))) if towards.any() else float("inf")
-        return which, self.target[partner], self.target_normals[partner], residual
+        return which, self.target.points[partner], facing[partner], residual
 
     @staticmethod
     def _trimmed(distance: np.ndarray, cosine: np.ndarray) -> np.ndarray:

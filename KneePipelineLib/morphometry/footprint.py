@@ -59,11 +59,14 @@ class Footprint:
         Of the best match of the templates' bones; NaN where no template was tried.
     used : bool
         Whether templates took part; otherwise only enclosed bare bone is in.
+    turns : tuple of (3, 3) arrays
+        The rotation of the bone onto each template's.
     """
 
     plate: np.ndarray
     residual_mm: float
     used: bool
+    turns: tuple[np.ndarray, ...]
 
 
 def footprint(
@@ -94,7 +97,9 @@ def footprint(
         hole = enclosed_defects(graph, covered == label, areas_mm2, closing_mm) & (plate == 0)
         plate[hole] = label
     templates = shipped_templates(bone) if templates is None else templates
-    depths, residual = _carried(bone, mesh[0].astype(np.float64), normals, templates) if templates else ({}, np.nan)
+    depths, residual, turns = {}, float("nan"), ()
+    if templates:
+        depths, residual, turns = _carried(bone, mesh[0].astype(np.float64), normals, templates)
     for label, (mean, least) in depths.items():
         own = plate == label
         moved = _edge_moved(graph, mesh, own, mean)
@@ -105,30 +110,33 @@ def footprint(
             continue
         near = geodesic_mm(graph, seeds, REACH_MM) <= REACH_MM
         plate[sizeable(graph, bare & near, areas_mm2, SMALLEST_MM2)] = label
-    return Footprint(plate, residual, bool(depths))
+    return Footprint(plate, residual, bool(depths), turns if depths else ())
 
 
 def _carried(
     bone: str, points: np.ndarray, normals: np.ndarray, templates: Sequence[Template]
-) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], float]:
-    """Plate -> mean and least depth (n,) over the templates that fit, and the best residual."""
+) -> tuple[dict[int, tuple[np.ndarray, np.ndarray]], float, tuple[np.ndarray, ...]]:
+    """Plate -> mean and least depth (n,) over the templates that fit; the best residual; the turn onto each."""
     near = joint_end(bone, points[:, 2])
     depths: dict[int, list[np.ndarray]] = {label: [] for label in PLATES[bone]}
-    residuals = []
+    residuals, turns = [], []
     for template in templates:
-        match = correspond(points[near], normals[near].astype(np.float64), template.points, template.normals,
-                           template.tree, centred=bone == "patella")
+        match = correspond(points, normals.astype(np.float64), template, near,
+                           lambda there, of=template: of.shows(bone, there), centred=bone == "patella")
         residuals.append(match.residual_mm)
+        turns.append(match.turn)
         if match.residual_mm > MOST_RESIDUAL_MM:
             continue
-        distance, nearest = template.tree.query(match.onto(points), k=3)
+        there = match.onto(points)
+        distance, nearest = template.tree.query(there, k=3)
         weights = 1 / (distance + 0.3)
         weights /= weights.sum(axis=1)[:, None]
+        known = template.shows(bone, there) & (distance[:, 0] < FAR_MM)
         for label in PLATES[bone]:
             depth = (template.depth_mm[label][nearest] * weights).sum(axis=1)
-            depths[label].append(np.where(near & (distance[:, 0] < FAR_MM), depth, -99.0))
+            depths[label].append(np.where(known, depth, -99.0))
     found = {label: (np.mean(d, axis=0), np.min(d, axis=0)) for label, d in depths.items() if d}
-    return found, min(residuals)
+    return found, min(residuals), tuple(turns)
 
 
 def _edge_moved(graph, mesh: Mesh, own: np.ndarray, depth: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from ..imaging.volume import Volume
 from .bones import BoneMeshes, bone_meshes, cartilage_mesh
 from .depth import depth_layers
 from .fine_regions import FineBorders, fine_borders
-from .joint import joint_measures
+from .joint import joint_measures, relative_pose
 from .measures import fine_measures, regional_measures, thickness_sums
 from .menisci import meniscus_measures
 from .plates import lost_cartilage, with_footprint
@@ -122,9 +122,9 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
         meshes = {_name(bone): pending.result() for bone, pending in pending_bones.items()}
         cartilages = {key: pending.result() for key, pending in pending_cartilages.items()}
         bare = [bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])]
-        surfaces = {}
-        for surface, told in pool.map(lambda s: with_footprint(s, knee, side, options), bare):
-            surfaces[surface.bone] = surface
+        surfaces, turns = {}, {}
+        for surface, turned, told in pool.map(lambda s: with_footprint(s, knee, side, options), bare):
+            surfaces[surface.bone], turns[surface.bone] = surface, turned
             warnings += told
     subregions, surfaces, borders = _divided(knee, side, surfaces, options)
     cartilages = {key: mesh for key, mesh in cartilages.items() if len(mesh[1])}
@@ -139,6 +139,7 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
         warnings=warnings,
         frame=AnatomicalFrame(axes.center, axes.axes, side),
         notch_left_mm=None if borders is None else borders.notch_left,
+        pose=relative_pose(turns.get("femur", ()), turns.get("tibia", ())),
     )
 
 
@@ -168,7 +169,7 @@ def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | No
         raw_femur=prepared.dense_bones.get("femur"), cartilage_surfaces=prepared.cartilage_surfaces,
         regions=regional_measures(surfaces, value_counts(subregions.array), voxel_mm3),
         menisci=menisci, warnings=list(prepared.warnings), frame=prepared.frame, fine=measured,
-        sums=thickness_sums(measured), joint=joint_measures(surfaces, prepared.frame, borders),
+        sums=thickness_sums(measured), joint=joint_measures(surfaces, prepared.frame, borders, prepared.pose),
         fine_labels=knee.paste(fine),
     )
 

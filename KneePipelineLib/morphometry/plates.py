@@ -36,15 +36,15 @@ class LostCartilage:
 
 def with_footprint(
     surface: BoneSurface, knee: WorkingKnee, side: str, options: MorphometryOptions
-) -> tuple[BoneSurface, list[tuple[str, str]]]:
-    """The surface with ``footprint`` filled in by plate, and warnings.
+) -> tuple[BoneSurface, tuple[np.ndarray, ...], list[tuple[str, str]]]:
+    """The surface with ``footprint`` filled in by plate, the bone's turns onto the templates, and warnings.
 
     A femur or patella without any cartilage label has no footprint: it was not segmented rather than worn. A tibial
     plate without cartilage beside one that has some is wholly bare.
     """
     covered = covered_plates(surface, knee, options)
     if not covered.any():
-        return replace(surface, footprint=covered), []
+        return replace(surface, footprint=covered), (), []
     axes, mirrored = knee.bone_axes, side == "left"
     mesh = in_right_knee(axes.to_frame(surface.points), mirrored), surface.triangles
     found = footprint(surface.bone, mesh, in_right_knee(surface.normals @ axes.axes.T, mirrored),
@@ -58,7 +58,7 @@ def with_footprint(
         if (found.plate == label).any() and not (covered == label).any():
             warnings.append(("PLATE_BARE", f"Nothing is left of the {BY_VALUE[label].title.lower()}: it is counted as "
                              "wholly denuded (dAB 100 %, ThC_tAB 0 mm)."))
-    return replace(surface, footprint=found.plate), warnings
+    return replace(surface, footprint=found.plate), found.turns, warnings
 
 
 def covered_plates(surface: BoneSurface, knee: WorkingKnee, options: MorphometryOptions) -> np.ndarray:

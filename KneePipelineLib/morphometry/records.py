@@ -183,6 +183,8 @@ class PreparedKnee:
         bone -> (points, triangles) before resampling, LPS mm.
     notch_left_mm : float or None
         The trochlear notch in the frame, towards the left; None without femoral cartilage.
+    pose : (3,) floats or None
+        Flexion, varus and outward rotation of the tibia in degrees, see `joint.relative_pose`.
     """
 
     side: str
@@ -194,6 +196,7 @@ class PreparedKnee:
     warnings: list[tuple[str, str]]
     frame: AnatomicalFrame
     notch_left_mm: float | None = None
+    pose: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,8 @@ def write_prepared(prepared: PreparedKnee, folder: str | Path) -> list[Path]:
     arrays |= {f"footprint {bone}": s.footprint for bone, s in prepared.surfaces.items()}
     np.savez(folder / MESHES, **arrays)
     facts = {"version": VERSION, "side": prepared.side, "warnings": prepared.warnings,
-             "frame": prepared.frame.to_dict(), "notch_left_mm": prepared.notch_left_mm}
+             "frame": prepared.frame.to_dict(), "notch_left_mm": prepared.notch_left_mm,
+             "pose": prepared.pose}
     (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return [folder / name for name in (LABELS, SUBREGIONS, MESHES, FACTS)]
 
@@ -78,4 +79,5 @@ def read_prepared(folder: str | Path) -> PreparedKnee:
         warnings=[tuple(w) for w in facts["warnings"]],
         frame=frame,
         notch_left_mm=facts["notch_left_mm"],
+        pose=None if facts["pose"] is None else tuple(facts["pose"]),
     )

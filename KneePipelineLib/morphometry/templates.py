@@ -42,6 +42,14 @@ class Template:
     depth_mm: dict[int, np.ndarray]
     tree: object
 
+    def shows(self, bone: str, points: np.ndarray) -> np.ndarray:
+        """Which points in its frame lie in the part of the bone that it shows, (n,) bool."""
+        if bone == "femur":
+            return points[:, 2] < self.points[:, 2].max()
+        if bone == "tibia":
+            return points[:, 2] > self.points[:, 2].min()
+        return np.ones(len(points), bool)
+
 
 def make_template(points: np.ndarray, normals: np.ndarray, depth_mm: dict[int, np.ndarray]) -> Template:
     """A template with its search tree."""

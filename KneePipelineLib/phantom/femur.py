@@ -127,7 +127,7 @@ class Femur:
         (medial, medial_slope), (lateral, lateral_slope) = self._reach(angle)
         reach, slope = np.where(q[0] > 0, medial, lateral), np.where(q[0] > 0, medial_slope, lateral_slope) / 38
         side = smooth_min(side, (reach - np.abs(q[0])) / np.sqrt(1 + slope * slope), CREST_MM)
-        sideways = smooth_min(side, self.notch(q) - 1.2, CREST_MM)
+        sideways = smooth_min(side, 1.6 * self.notch(q) - 0.5, 2.0)
         edge = smooth_min(sideways, smooth_min(top, behind, CREST_MM), CREST_MM)
         return (edge + self.cartilage.femoral_rim).astype(angle.dtype)
 
