@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import ConfigError
+from ..imaging.bone_pieces import WholeBone
 from ..imaging.labels import (
     BONE_CARTILAGES,
     BONES,
@@ -31,11 +32,12 @@ from .menisci import meniscus_measures
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
 from .schemes import value_counts
 from .sides import correct_tibial_sides, side_of_condyles, side_shown
+from .slices import with_fine_slices
 from .subregions import femoral_labels
-from .surfaces import Mesh, vertex_normals_and_areas
+from .surfaces import EMPTY_MESH, Mesh, vertex_normals_and_areas
 from .thickness import BONE_REGIONS, with_thickness
 from .total_area import total_region
-from .working import WorkingKnee, working_knee
+from .working import WorkingKnee, with_whole_bones, working_knee
 
 THREADS = 2
 SIDES = ("auto", "right", "left")
@@ -98,34 +100,35 @@ def measure_knee(
 def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOptions | None = None) -> PreparedKnee:
     """The first stage: sides, axes, subregions and surfaces; see `measure_knee`."""
     options = options or MorphometryOptions()
-    knee = working_knee(labels)
-    side, warnings = _decided_side(knee, side)
-    knee = _exchanged_menisci(knee, side)
+    given = working_knee(labels)
+    whole, bones = with_whole_bones(given)
+    side, warnings = _decided_side(whole, side)
+    knee = _exchanged_menisci(whole, side)
     knee, changed = correct_tibial_sides(knee, side)
     if changed:
         warnings.append(("TIBIAL_SIDES_SWAPPED", f"{changed} voxels of tibial cartilage lay on the wrong side of the "
                          "tibia and were given the label of their side."))
-    axes = knee.bone_axes
+    axes, fine = knee.bone_axes, with_fine_slices(knee)
     with ThreadPoolExecutor(THREADS) as pool:
         pending_bones = {
-            bone: pool.submit(bone_meshes, knee, bone, options.bone_variance_mm2, options.vertices[_name(bone)],
+            bone: pool.submit(bone_meshes, fine, bone, options.bone_variance_mm2, options.vertices[_name(bone)],
                               options.crop_fraction[_name(bone)])
             for bone in BONES if bone in knee.boxes
         }
         pending_cartilages = {
-            (_name(bone), i): pool.submit(cartilage_mesh, knee, cartilage, options.cartilage_variance_mm2)
+            (_name(bone), i): pool.submit(cartilage_mesh, fine, cartilage, options.cartilage_variance_mm2)
             for bone in BONES if bone in knee.boxes
-            for i, cartilage in enumerate(BONE_CARTILAGES[bone]) if cartilage in knee.boxes
+            for i, cartilage in enumerate(BONE_CARTILAGES[bone]) if cartilage in fine.boxes
         }
         subregions = femoral_labels(knee, side)
         meshes = {_name(bone): pending.result() for bone, pending in pending_bones.items()}
         cartilages = {key: pending.result() for key, pending in pending_cartilages.items()}
     cartilages = {key: mesh for key, mesh in cartilages.items() if len(mesh[1])}
-    warnings += _warnings(knee, meshes)
+    warnings += _warnings(knee, meshes, bones)
     return PreparedKnee(
         side=side,
-        labels=knee.source,
-        subregions=knee.paste(subregions),
+        labels=_published(given, whole, knee.array),
+        subregions=_published(given, whole, subregions),
         surfaces={bone: bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])},
         dense_bones={bone: m.dense for bone, m in meshes.items() if len(m.dense[1])},
         cartilage_surfaces=cartilages,
@@ -137,17 +140,19 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
 def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | None = None) -> KneeMorphometry:
     """The second stage: thickness, regional measures, depth layers and menisci."""
     options = options or MorphometryOptions()
-    knee = working_knee(prepared.labels)
+    knee = with_whole_bones(working_knee(prepared.labels))[0]
     subregions = _same_box(knee, prepared.subregions)
+    fine = with_fine_slices(knee)
+    fine_subregions = subregions if fine is knee else fine.volume.with_array(femoral_labels(fine, prepared.side))
     with ThreadPoolExecutor(THREADS) as pool:
         even = {bone: (surface.points, surface.triangles) for bone, surface in prepared.surfaces.items()}
         layers = pool.submit(
             depth_layers, knee, subregions.array, prepared.dense_bones, even, prepared.cartilage_surfaces
         )
         surfaces = dict(pool.map(
-            lambda bone: (bone, _measured(prepared, bone, knee, subregions, options)), prepared.surfaces
+            lambda bone: (bone, _measured(prepared, bone, fine, fine_subregions, options)), prepared.surfaces
         ))
-        menisci = meniscus_measures(knee, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
+        menisci = meniscus_measures(fine, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
         depth = knee.paste(layers.result())
     regions = regional_measures(surfaces, value_counts(subregions.array), knee.volume.voxel_volume_mm3)
     return KneeMorphometry(
@@ -174,7 +179,8 @@ def _measured(
     prepared: PreparedKnee, bone: str, knee: WorkingKnee, subregions: Volume, options: MorphometryOptions
 ) -> BoneSurface:
     labels = BONE_CARTILAGES[BY_NAME[bone].value]
-    cartilages = {labels[i]: mesh for (of, i), mesh in prepared.cartilage_surfaces.items() if of == bone}
+    cartilages = {label: prepared.cartilage_surfaces.get((bone, i), EMPTY_MESH)  # smoothing leaves none of a thin one
+                  for i, label in enumerate(labels) if label in knee.boxes}
     surface = with_thickness(prepared.surfaces[bone], cartilages, knee, subregions, options)
     regions = BONE_REGIONS[bone]
     plates = [regions] if bone == "femur" else [(label,) for label in regions]
@@ -217,7 +223,14 @@ def _exchanged_menisci(knee: WorkingKnee, side: str) -> WorkingKnee:
     return knee.with_array(np.take(table, knee.array))
 
 
-def _warnings(knee: WorkingKnee, meshes: dict[str, BoneMeshes]) -> list[tuple[str, str]]:
+def _published(given: WorkingKnee, whole: WorkingKnee, array: np.ndarray) -> Volume:
+    """A working box on the source's grid, with bones as they were labelled instead of as they are measured."""
+    return given.paste(np.where(whole.array != given.array, given.array, array))
+
+
+def _warnings(
+    knee: WorkingKnee, meshes: dict[str, BoneMeshes], bones: dict[int, WholeBone]
+) -> list[tuple[str, str]]:
     found = []
     if PATELLA not in knee.boxes:
         found.append(("PATELLA_MISSING", "There is no patella in the label map; its measures are left out."))
@@ -231,9 +244,15 @@ def _warnings(knee: WorkingKnee, meshes: dict[str, BoneMeshes]) -> list[tuple[st
     for meniscus in (MEDIAL_MENISCUS, LATERAL_MENISCUS):
         if meniscus not in knee.boxes:
             found.append(("MENISCUS_MISSING", f"There is no {BY_VALUE[meniscus].title.lower()} in the label map."))
+    for label, whole in bones.items():
+        bone = _name(label)
+        if whole.gap_mm:
+            found.append(("GROWTH_PLATES", f"A gap of about {whole.gap_mm:.1f} mm divides the {bone} across its width, "
+                          "as an open growth plate does; both parts were measured as one bone."))
+        if whole.left_out:
+            found.append(("SEVERAL_COMPONENTS", f"The {bone} comes in {whole.pieces} pieces; "
+                          f"{whole.left_out} that lie apart from the joint were left out."))
     for bone, mesh in meshes.items():
-        if mesh.pieces > 1:
-            found.append(("SEVERAL_COMPONENTS", f"The {bone} comes in {mesh.pieces} pieces; the largest is measured."))
         if mesh.height_mm < mesh.wanted_height_mm * 0.98:
             found.append(("SHORT_SHAFT", f"Of the {bone} {mesh.height_mm:.0f} mm are in view; usually "
                           f"{mesh.wanted_height_mm:.0f} mm are kept."))

@@ -33,7 +33,8 @@ WARNINGS = {
     "TIBIAL_SIDES_SWAPPED": "tibial cartilage voxels lay on the wrong side of the mid-line and were relabelled",
     "SIDE_GUESSED": "nothing but the femur's shape tells the side",
     "SIDE_CONTRADICTED": "the side asked for is not the one the tibial cartilages show",
-    "SEVERAL_COMPONENTS": "a bone came in several pieces; the largest was measured",
+    "SEVERAL_COMPONENTS": "pieces of a bone lie apart from the one that carries the joint and were left out",
+    "GROWTH_PLATES": "a bone is divided across its width; its parts were measured as one",
     "SHORT_SHAFT": "less bone in view than the crop rule keeps",
     "SUBREGIONS_UNAVAILABLE": "the femoral cartilage could not be divided into subregions",
 }
