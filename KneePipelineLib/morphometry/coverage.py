@@ -34,8 +34,8 @@ THIN_MM = 0.7
 RUN_MM = (-1.0, 1.5)
 RUN_STEP_MM = 0.1
 AVERAGINGS = 3
-"""How often the labelled length is averaged over neighbouring vertices: over about 1 mm, so that the steps of the voxels
-even out and the mean is the layer's."""
+"""How often the labelled length is averaged over neighbouring vertices: over about 1 mm, so that the voxels' steps even
+out and the mean is the layer's."""
 
 CLEFT_MM = 2.0
 """A piece further than this behind the last one is not the same cartilage."""

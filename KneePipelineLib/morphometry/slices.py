@@ -12,30 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..imaging.slices import slice_axis
 from .working import WorkingKnee
-
-THICK_MM = 1.0
-"""Slices up to this are fine enough as they are."""
-
-ANISOTROPY = 2.0
-"""Slice spacing over the larger pixel size from which labels are interpolated."""
 
 FINE_MM = 0.75
 REACH_MM = 8.0
 """Signed distances are cut off here; it is more than any layer of cartilage is thick."""
-
-
-def slice_axis(spacing_mm: np.ndarray) -> int | None:
-    """The axis (0, 1, 2 for i, j, k) along which slices are thick, None if none is.
-
-    Parameters
-    ----------
-    spacing_mm : (3,) floats
-        Along i, j, k.
-    """
-    axis = int(np.argmax(spacing_mm))
-    others = np.delete(spacing_mm, axis)
-    return axis if spacing_mm[axis] > THICK_MM and spacing_mm[axis] >= ANISOTROPY * others.max() else None
 
 
 def with_fine_slices(knee: WorkingKnee) -> WorkingKnee:
@@ -46,7 +28,7 @@ def with_fine_slices(knee: WorkingKnee) -> WorkingKnee:
     axis = slice_axis(knee.volume.spacing)
     if axis is None:
         return knee
-    parts = int(np.ceil(knee.volume.spacing[axis] / FINE_MM))
+    parts = 2 * int(np.ceil(knee.volume.spacing[axis] / FINE_MM / 2))  # even: no slice half-way, where two labels tie
     slices = np.moveaxis(knee.array, 2 - axis, 0)
     plane = np.delete(knee.volume.spacing[::-1], 2 - axis)
     fine = np.ascontiguousarray(np.moveaxis(interpolated(slices, parts, plane), 0, 2 - axis))
@@ -117,7 +99,7 @@ class _Distances:
         return distance
 
     def pair(self, first: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Label -> its distances in two neighbouring slices; where one lacks it, as far outside as the other is inside."""
+        """Label -> its distances in two neighbouring slices; where one lacks it, as far outside as it is inside."""
         one, two = self.of(first), self.of(first + 1)
         return {value: (one[value] if value in one else -np.abs(two[value]),
                         two[value] if value in two else -np.abs(one[value])) for value in sorted({*one, *two})}

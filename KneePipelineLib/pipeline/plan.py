@@ -147,6 +147,8 @@ def _no_shape(options: JobOptions, results: Results) -> str:
         return "the shape model is not part of this version"
     if results.get("segmentation", {}).get("confidence") == "low":
         return "the confidence in the segmentation is low"
+    if results.get("surfaces", {}).get("growth_plates"):
+        return "the growth plates are open, and the shape models know adult bones only"
     cartilage = results.get("review", {}).get("femoral_cartilage") is not False
     if not cartilage and not options.perform_bone_only_nsm:
         return "there is no femoral cartilage"
