@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..morphometry import MorphometryOptions
 from .markup import paragraph, text
@@ -91,9 +91,10 @@ def _labels(record: Mapping, cited: References) -> str:
 
 def _network(model: Mapping, cited: References) -> str:
     title, name = model.get("title") or model["name"], model["name"]
+    how = _stages(model.get("stages") or ())
     if name == "bundled":
-        return ("Bones, cartilages and menisci were segmented by KneePipeline's bundled network, which is meant for "
-                "trying out and is not validated for research.")
+        return (f"Bones, cartilages and menisci were segmented by KneePipeline's bundled network{how}, which is meant "
+                "for trying out and is not validated for research.")
     own = (model["citation"],) if model.get("citation") else ()
     if name == "staple":
         return ("Bones, cartilages and menisci were segmented by planar convolutional networks in sagittal, coronal "
@@ -102,7 +103,20 @@ def _network(model: Mapping, cited: References) -> str:
         return (f"Bones, cartilages and menisci were segmented slice by slice by a planar convolutional network "
                 f"({title}) {cited(*own)}.")
     works = ("nnunet", *own) if model.get("kind") == "nnunet" else own
-    return f"Bones, cartilages and menisci were segmented by {title}" + (f" {cited(*works)}." if works else ".")
+    left_out = model.get("ignored_structures") or ()
+    rest = f" What it labels besides ({', '.join(left_out)}) was left out." if left_out else ""
+    return (f"Bones, cartilages and menisci were segmented by {title}{how}"
+            + (f" {cited(*works)}." if works else ".") + rest)
+
+
+def _stages(stages: Sequence[Mapping]) -> str:
+    """Which trained configurations of a network ran: " (configuration A, then B; mean of 5 folds)"."""
+    if not stages:
+        return ""
+    folds = max(len(stage["folds"]) for stage in stages)
+    names = ", then ".join(stage["configuration"] for stage in stages)
+    return (f" (configuration{'s' if len(stages) > 1 else ''} {names}"
+            + (f"; mean of {folds} folds" if folds > 1 else "") + ")")
 
 
 def _morphometry(record: Mapping, cited: References) -> str:
