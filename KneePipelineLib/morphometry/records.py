@@ -23,8 +23,8 @@ denuded area of subchondral bone, mean thickness over total (denuded = 0) and ov
 """
 
 MENISCUS_MEASURES = ("volume_mm3", "extrusion_mm", "coverage_percent")
-"""The measures of each meniscus: its volume, how far its outer edge lies beyond the edge of the tibial cartilage, and
-the percentage of the tibial cartilage's area that lies under it."""
+"""The measures of each meniscus: its volume, how far its outer edge lies beyond the bony margin of the tibial plateau,
+and the percentage of the plateau's total area that lies under it; see `menisci`."""
 
 WARNINGS = {
     "PATELLA_MISSING": "no patella in the label map",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from ..imaging.slices import slice_axis
 from ..morphometry import MorphometryOptions
 from .markup import paragraph, text
 from .references import References
@@ -135,8 +138,23 @@ def _morphometry(record: Mapping, cited: References) -> str:
         "posterior cartilage, in a frame derived from the bones themselves.",
         f"Bare bone counts as denuded where cartilage encloses it, after a geodesic closing of {defaults.closing_mm:g} "
         "mm; a compartment that is bare to its edge is therefore underestimated.",
+        "Thickness over total and covered area (ThC) is read where cartilage fills more than half of the space outside "
+        "the bone after the same smoothing, corrected for what smoothing takes from a thin layer; below 0.7 mm it is "
+        "the length of the normal within the label, averaged over about 1 mm.",
+        *_interpolation(record, cited),
         f"Measures are named after Eckstein et al. {cited('measures')}.",
+        *(("Extrusion is the distance of the meniscus from the bony margin of the tibial plateau without osteophytes, "
+           "along the tibia's medial-lateral axis (plane of the plateau, long axis of the outline), as the mean over "
+           f"the middle fifth of the compartment {cited('extrusion')}.",) if record["menisci"] else ()),
     ))
+
+
+def _interpolation(record: Mapping, cited: References) -> tuple[str, ...]:
+    spacing = np.array(record["input"].get("spacing_mm") or (1.0, 1.0, 1.0))
+    if slice_axis(spacing) is None:
+        return ()
+    return (f"Labels were interpolated between the slices ({spacing.max():.2g} mm apart) by shape before surfaces were "
+            f"made {cited('interpolation')}.",)
 
 
 def _shape(record: Mapping, cited: References) -> str:
