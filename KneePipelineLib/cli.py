@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from . import __version__, environment
 from .environment import commands as environment_commands
-from .errors import EXIT_CANCELLED, EXIT_DONE, EXIT_USAGE, ConfigError, KneePipelineError, MissingFileError
+from .errors import EXIT_DONE, ConfigError, MissingFileError
+from .uncaught import as_error, tell
 from .weights import commands as weights_commands
 
 if TYPE_CHECKING:
@@ -43,14 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.pytest_arguments = passed_on
     try:
         return args.handler(args, argv)
-    except KneePipelineError as error:
-        print(f"KneePipeline: {error.message}", file=sys.stderr)
-        if error.hint:
-            print(f"              {error.hint}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("KneePipeline: cancelled.", file=sys.stderr)
-        return EXIT_CANCELLED
+    except BaseException as error:
+        return tell(error)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -98,13 +93,22 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
+    add("--ignore-structures", metavar="NAMES", help="structures of the model that are left out, comma-separated; all: "
+        "every one that is not measured here")
     add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, or a file")
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
     add("--config", metavar="FILE", help="options from a config.json")
     add("--echoes", metavar="DICOMDIR", help="the echoes for T2, when they are not in INPUT")
-    add("--series", metavar="WHICH", help="which series of INPUT: number, UID or part of its description")
-    add("--echo", metavar="WHICH", help="which echo of INPUT to segment: 1, 2, ... or rss")
-    add("--side", choices=("auto", "left", "right"), help="default auto: from the cartilage's place")
+    add("--series", metavar="WHICH", help="which series of INPUT: number, UID or part of its description; "
+        "#2 is the second of all")
+    add("--echo", metavar="WHICH", help="which image of INPUT to segment: an echo (1, 2, ... or rss), or a kind, "
+        "such as water, fat or in-phase")
+    add("--side", choices=("auto", "left", "right"), help="default auto: from the cartilage's place; of "
+        "an image of both knees, the one to measure")
+    add("--spacing", metavar="X,Y,Z", help="voxel size in mm along INPUT's own axes (columns, rows, slices), where the "
+        "file tells none, or a wrong one")
+    add("--anyway", action="store_true", default=None, help="measure even what by its header or content is no knee, "
+        "or no picture")
     add("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps")
     add("--steps", metavar="LIST", help="only these stages, by name, comma-separated")
     add("--timeout", type=float, metavar="SECONDS", help="deadline of the whole run")
@@ -156,9 +160,10 @@ def _in_private_environment(argv: Sequence[str], extras: Sequence[str] = ()) -> 
 def _run(args: argparse.Namespace, argv: Sequence[str]) -> int:
     try:
         return _run_knee(args, argv)
-    except KneePipelineError as error:
+    except BaseException as error:
         if args.events:  # who reads the event protocol must hear of a run that never began, too
-            print(json.dumps({"v": 1, "event": "error", **error.to_dict()}, default=str), flush=True)
+            with contextlib.suppress(OSError, ValueError):
+                print(json.dumps({"v": 1, "event": "error", **as_error(error).to_dict()}, default=str), flush=True)
         raise
 
 
@@ -207,7 +212,6 @@ def _test(args: argparse.Namespace, argv: Sequence[str]) -> int:
     code = _in_private_environment(argv, extras=("test",))
     if code is not None:
         return code
-    from .self_test import USAGE_ERROR, run_tests
+    from .self_test import exit_code, run_tests
 
-    result = run_tests(testing, args.pytest_arguments)
-    return EXIT_USAGE if result == USAGE_ERROR else result
+    return exit_code(run_tests(testing, args.pytest_arguments))

@@ -70,6 +70,14 @@ class ShapeModelError(KneePipelineError):
     code = "NSM_FAILED"
 
 
+class FileInUseError(KneePipelineError, PermissionError):
+    """A file cannot be replaced, because another program has it open (Windows)."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} cannot be replaced: it is open in another program, or may not be written.",
+                         "Close it there, then run the same command again.", file=name)
+
+
 class ConfigError(KneePipelineError):
     """An option is unknown, out of range or contradicts another."""
 

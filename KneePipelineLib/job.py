@@ -59,6 +59,9 @@ class JobOptions:
     echo: str | None = _option(None, "word", "which echo of the input to segment")
     prefix: str = _option("knee", "prefix", "beginning of file names")
     side: str = _option("auto", "choice", "which knee", choices=SIDES)
+    spacing: tuple[float, ...] | None = _option(None, "spacing", "voxel size in mm along INPUT's own axes (columns, "
+                                                "rows, slices), in place of a missing or wrong one")
+    anyway: bool = _option(False, "bool", "measure even what is no picture of a knee by its header or its content")
     device: str = _option("auto", "device", "auto, cpu, cuda, cuda:N or mps")
     steps: tuple[str, ...] = _option((), "names", "only these steps and what they need; empty means all")
     restart: bool = _option(False, "bool", "ignore what an earlier run has finished")
@@ -72,6 +75,8 @@ class JobOptions:
     default_seg_model: str = _option("bundled", "model", "network that segments")
     nnunet: dict = field(default_factory=lambda: {"type": "fullres"},
                          metadata={"kind": "nnunet", "text": "settings of nnU-Net: type fullres or cascade"})
+    ignore_structures: tuple[str, ...] = _option((), "names", "structures of an nnU-Net model that are left out, by "
+                                                 "name; all: every one that is not measured here")
     batch_size: int = _option(32, "int", "slices or tiles computed at once", low=1, high=256)
     image_smooth_var_cart: float = _option(0.3125, "number", "variance of the cartilage smoothing, mm^2", low=0, high=2)
     t2_fit: str = _option("weighted", "choice", "how spin echoes are fitted", choices=T2_FITS)
@@ -119,7 +124,7 @@ class JobOptions:
         """
         env = os.environ if env is None else env
         path = config_file or env.get("KNEEPIPELINE_CONFIG") or None
-        layers: list[Mapping[str, Any]] = [read_config(path)] if path else []
+        layers: list[Mapping[str, Any]] = [_from_folder_of(path, read_config(path))] if path else []
         layers.append({key: value for key, value in (cli or {}).items() if value is not None})
         if any(env.get(name, "").strip().lower() in TRUE_WORDS for name in PRACTICE_VARIABLES):
             layers.append({"practice": True})
@@ -149,7 +154,7 @@ class JobOptions:
     def to_dict(self) -> dict[str, Any]:
         """JSON-serialisable form; ``from_dict(options.to_dict()) == options`` holds, unknown keys included."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "unknown"}
-        values["steps"] = list(self.steps)
+        values |= {f.name: list(values[f.name]) for f in fields(self) if f.metadata["kind"] == "names"}
         return json.loads(json.dumps({**values, **self.unknown}))
 
     def with_changes(self, **changes: Any) -> JobOptions:
@@ -176,16 +181,35 @@ class JobOptions:
 
     def resolved(self) -> JobOptions:
         """A copy whose paths are absolute, so that it means the same from any folder."""
-        absolute = {f.name: os.path.abspath(value) for f in fields(self)
-                    if f.metadata["kind"] == "path" and (value := getattr(self, f.name))}
-        if self.label_scheme not in LABEL_SCHEMES:
-            absolute["label_scheme"] = os.path.abspath(self.label_scheme)
-        return replace(self, **absolute)
+        return replace(self, **_absolute({f.name: getattr(self, f.name) for f in fields(self)}, os.getcwd()))
 
     @property
     def model(self) -> str:
         """The network's name as a person meets it (design, section 9), such as ``nnunet_fullres``."""
         return title_of_model(self.default_seg_model, self.nnunet.get("type"))
+
+
+def _from_folder_of(config_file: str | os.PathLike, values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a configuration file, whose relative paths begin at the file's own folder."""
+    return {**values, **_absolute(values, os.path.dirname(os.path.abspath(config_file)))}
+
+
+def _absolute(values: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Those of the values that are paths, made absolute from a folder; what is none by its type is left to `_check`."""
+    found: dict[str, Any] = {}
+    for f in fields(JobOptions):
+        kind, value = f.metadata["kind"], values.get(f.name)
+        is_path = kind == "path" or (kind == "scheme" and value not in LABEL_SCHEMES)
+        if is_path and isinstance(value, str) and value:
+            found[f.name] = _joined(folder, value)
+        elif kind == "paths" and isinstance(value, Mapping):
+            found[f.name] = {name: _joined(folder, path) if isinstance(path, str) and path else path
+                             for name, path in value.items()}
+    return found
+
+
+def _joined(folder: str, path: str) -> str:
+    return os.path.normpath(os.path.join(folder, path))
 
 
 def read_config(path: str | os.PathLike) -> dict[str, Any]:
@@ -220,6 +244,8 @@ def _check(option: Any, value: Any, problems: list[str]) -> Any:
         value, problem = _check_number(kind, value, limits, optional=option.default is None)
     elif kind == "choice":
         problem = None if value in limits["choices"] else "must be one of " + ", ".join(limits["choices"])
+    elif kind == "spacing":
+        value, problem = _check_spacing(value)
     elif kind in ("paths", "nnunet"):
         value, problem = _check_mapping(kind, value)
     elif kind == "names":
@@ -274,6 +300,20 @@ def _check_number(kind: str, value: Any, limits: Mapping[str, Any], optional: bo
     if above is not None and not value > above:
         return value, f"must be greater than {above:g}"
     return value, None
+
+
+def _check_spacing(value: Any) -> tuple[Any, str | None]:
+    """Three lengths in mm, as a list or as text with commas; the same bounds as any image's."""
+    if value is None:
+        return None, None
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    try:
+        sizes = tuple(float(part) for part in parts if not isinstance(part, bool))
+    except (TypeError, ValueError, OverflowError):
+        sizes = ()
+    if len(sizes) != 3 or not all(_finite(size) and 0.01 <= size <= 20 for size in sizes):
+        return value, "must be three lengths in mm along columns, rows and slices, such as 0.36,0.36,0.7"
+    return sizes, None
 
 
 def _check_mapping(kind: str, value: Any) -> tuple[Any, str | None]:

@@ -11,8 +11,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-OK, FAILED, USAGE_ERROR, NOTHING_COLLECTED = 0, 1, 4, 5
+from .errors import EXIT_CANCELLED, EXIT_DONE, EXIT_PIPELINE_ERROR, EXIT_USAGE
+
+OK, FAILED, INTERRUPTED, USAGE_ERROR, NOTHING_COLLECTED = 0, 1, 2, 4, 5
 """Pytest's exit codes."""
+_OURS = {OK: EXIT_DONE, INTERRUPTED: EXIT_CANCELLED, USAGE_ERROR: EXIT_USAGE, NOTHING_COLLECTED: EXIT_USAGE}
 ENGINE_TESTS = "slicer"
 _WITH_VALUE = ("-k", "-m", "-c", "-p", "-o", "-W", "-r", "--ignore", "--ignore-glob", "--deselect", "--rootdir",
                "--basetemp", "--durations", "--maxfail", "--confcutdir", "--capture", "--tb", "--log-level")
@@ -49,6 +52,11 @@ def run_tests(testing: Path, arguments: Sequence[str] = ()) -> int:
         code = next(iter(failed.values()))
         return code if code > 0 else FAILED  # a process that a signal ended has a negative one
     return OK if OK in codes.values() else NOTHING_COLLECTED
+
+
+def exit_code(result: int) -> int:
+    """What the command line ends with after one of pytest's exit codes."""
+    return _OURS.get(result, EXIT_PIPELINE_ERROR)
 
 
 def _sorted(arguments: Sequence[str], folder: Path) -> tuple[list[str], list[str]]:

@@ -186,7 +186,7 @@ def _folder(options: argparse.Namespace) -> Iterator[Path]:
 
 
 def _sweep(parent: Path) -> None:
-    from KneePipelineLib.pipeline.processes import alive
+    from KneePipelineLib.system.processes import alive
 
     for left in parent.glob(f"{TEMPORARY}*"):
         number = left.name[len(TEMPORARY):].split("_")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from pathlib import Path
 
@@ -47,19 +46,15 @@ def run_setup(args: argparse.Namespace) -> int:
         environment_dir=args.env, base_python=args.python, torch=args.torch, offline=args.offline, repair=args.repair,
         extras=tuple(args.extras), assume_yes=args.yes,
     )  # fmt: skip
-    before = signal.signal(signal.SIGTERM, _cancel)
     try:
         if args.remove:
             remove(options)
         else:
             print(setup(options))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except KeyboardInterrupt:
+        raise CancelledError("Removing was cancelled; run it again to remove the rest." if args.remove else
+                             "Set up was cancelled; what was there before is unchanged.") from None
     return EXIT_DONE
-
-
-def _cancel(_number: int, _frame: object) -> None:
-    raise CancelledError("Set up was cancelled; what was there before is unchanged.")
 
 
 def add_doctor_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..errors import EXIT_PIPELINE_ERROR, EXIT_TIMED_OUT
+from ..system.locks import hold
+from ..system.streams import finish
 from .child import IN_USE_NAME, child_environment, command, inside
-from .exclusive import hold
+from .problems import SetupError
 from .setting_up import ensure
 
 
@@ -39,20 +42,24 @@ def relaunch(argv: Sequence[str], extras: Sequence[str] = ()) -> int:
     """
     python = ensure(extras)
     line = command(python, argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    finish()
     in_use = hold(python.parent.parent / IN_USE_NAME)
     if os.name == "posix":
         if in_use is not None:
             os.set_inheritable(in_use, True)
-        os.execve(line[0], line, child_environment())
+        try:
+            os.execve(line[0], line, child_environment())
+        except OSError as problem:
+            raise SetupError(f"The private environment's Python does not start ({problem.strerror or problem}).",
+                             "Run: python3 -m KneePipelineLib doctor") from problem
     return _run_and_wait(line)
 
 
 def _run_and_wait(line: list[str]) -> int:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return subprocess.run(line, env=child_environment(), check=False).returncode
+        code = subprocess.run(line, env=child_environment(), check=False).returncode
+        return code if code in range(EXIT_TIMED_OUT + 1) else EXIT_PIPELINE_ERROR
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -20,19 +20,22 @@ import os
 import shutil
 import stat
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from ..system.atomic import is_temporary, replace, write_json
+from ..system.locks import Lock, exclusive, is_held
 from .child import IN_USE_NAME, STATE_NAME
-from .exclusive import is_held
-from .places import write_json
 from .problems import SetupError
 
 POINTER = "current.json"
 TAG = "kneepipeline-environment"
 LOG = "setup.log"
 LOCK = "setup.lock"
+SHARED_HINT = ("Ask its owner to run Set up and to let everybody read and execute it, or have one of your own: set "
+               "KNEEPIPELINE_HOME to a folder of yours.")
 
 
 @dataclass
@@ -73,7 +76,8 @@ def current(folder: Path) -> Path | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     generation = folder / str(number)
-    return generation if (generation / STATE_NAME).is_file() else None
+    # os.path, because it answers False, too, where one may not look.
+    return generation if os.path.isfile(generation / STATE_NAME) else None
 
 
 def read_state(generation: Path) -> State | None:
@@ -108,7 +112,7 @@ def claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         content = {entry.name for entry in folder.iterdir()}
         if TAG not in content:
-            if content - {LOCK, LOCK + ".holder"}:
+            if any(not name.startswith(LOCK) for name in content):
                 raise SetupError(
                     f"The folder {folder} exists and holds other files.",
                     "Give --env an empty or a new folder; everything in it belongs to the environment.",
@@ -119,6 +123,37 @@ def claim(folder: Path) -> None:
             f"The folder {folder} cannot be written ({problem.strerror or problem}).",
             "Choose another one with setup --env DIR or the variable KNEEPIPELINE_HOME.",
         ) from problem
+
+
+def may_change(folder: Path) -> bool:
+    """Whether this user may build in, or remove, an environment's folder that exists: a shared one is another's."""
+    return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
+@contextmanager
+def locked(folder: Path, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one who changes an environment's folder; wait for whoever does.
+
+    Parameters
+    ----------
+    waiting : callable
+        Told once, in a sentence, for whom we wait.
+
+    Raises
+    ------
+    SetupError
+        When this user may not change it.
+    """
+    def tell(lock: Lock) -> None:
+        waiting(f"Waiting for another Set up to finish ({lock.owner()}). {lock.advice()}".rstrip())
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(folder / LOCK, waiting=tell))
+        except OSError as problem:
+            raise SetupError(f"The private environment in {folder} cannot be changed by this user "
+                             f"({problem.strerror or problem}).", SHARED_HINT) from problem
+        yield
 
 
 def is_ours(folder: Path) -> bool:
@@ -147,7 +182,7 @@ def sweep(folder: Path) -> list[Path]:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and entry.name.partition(".")[0].isdigit() and entry != keep and not discard(entry):
             in_use.append(entry)
-        if entry.name.endswith(".part"):
+        if is_temporary(entry.name):
             entry.unlink(missing_ok=True)
     return in_use
 
@@ -160,7 +195,7 @@ def discard(generation: Path) -> bool:
     if not generation.name.endswith(".gone"):
         doomed = generation.with_name(f"{generation.name}.{os.getpid()}.gone")
         try:
-            os.replace(generation, doomed)
+            replace(generation, doomed)
         except OSError:
             return False
     remove_tree(doomed)

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..system.atomic import write_json
 from .problems import SetupError
 
 WINDOWS_PATH_LIMIT = 60
@@ -70,16 +71,6 @@ def remember_environment_dir(folder: Path) -> None:
 def forget_environment_dir() -> None:
     """Go back to the default folder."""
     (home() / POINTER_NAME).unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write `content` so that a reader sees either the old file or the whole new one."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with open(partial, "w", encoding="utf-8") as stream:
-        json.dump(content, stream, indent=1, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)
 
 
 def check_path_length(folder: Path | str, system: str | None = None) -> None:

@@ -6,14 +6,16 @@ import os
 import queue
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..system.guard import apart, guarded
+from ..system.processes import TOKEN_VARIABLE, kill_token
 from .child import native_launcher
 from .pip_configuration import without_passwords
 
-_GUARD = Path(__file__).with_name("guard.py")
 _TICK_S = 0.25
 
 
@@ -44,19 +46,20 @@ def run_guarded(
     log
         File that every line is appended to, passwords cut out.
     guard_python
-        Interpreter for :mod:`.guard`.
+        Interpreter of the guard.
     on_line, on_tick
         Called for every line, and a few times a second.
     """
     lines: list[str] = []
+    token = uuid.uuid4().hex
     pending: queue.Queue[str | None] = queue.Queue()
     with open(log, "a", encoding="utf-8") as record:
         record.write(without_passwords(f"$ {' '.join(command)}") + "\n")
         record.flush()
         process = subprocess.Popen(
-            [*native_launcher(), guard_python, "-I", str(_GUARD), *command], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=dict(environ), text=True, encoding="utf-8",
-            errors="replace", cwd=os.path.dirname(log),
+            [*native_launcher(), *guarded(guard_python, command, token)], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**environ, TOKEN_VARIABLE: token}, text=True,
+            encoding="utf-8", errors="replace", cwd=os.path.dirname(log), **apart(),
         )  # fmt: skip
 
         def listen() -> None:
@@ -65,11 +68,15 @@ def run_guarded(
             pending.put(None)
 
         threading.Thread(target=listen, daemon=True).start()
+        ended = False
         try:
             while True:
                 try:
                     line = pending.get(timeout=_TICK_S)
                 except queue.Empty:
+                    if ended:  # what it left running holds the pipe open; it has nothing to say any more
+                        break
+                    ended = process.poll() is not None
                     if on_tick is not None:
                         on_tick()
                     continue
@@ -84,3 +91,4 @@ def run_guarded(
         finally:
             process.stdin.close()  # on an exception this is what ends the installer
             process.wait()
+            kill_token(token)  # should the guard itself have been killed

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..errors import ConfigError
 from . import bootstrap, checks, generations, places
 from .building import Ask, SetupOptions, Work
-from .exclusive import exclusive
 from .installing import Report
 from .lockfile import Lock, read_lock
 from .problems import SetupError
@@ -36,7 +35,7 @@ def private_python() -> Path | None:
         return Path(chosen)
     generation = generations.current(places.environment_dir())
     python = generations.python_of(generation) if generation else None
-    return python if python is not None and python.exists() else None
+    return python if python is not None and os.path.exists(python) else None
 
 
 def ensure(extras: Sequence[str] = (), report: Report | None = None, options: SetupOptions | None = None) -> Path:
@@ -65,10 +64,15 @@ def ensure(extras: Sequence[str] = (), report: Report | None = None, options: Se
     options = options or SetupOptions()
     lock = read_lock(options.lock_file)
     generation = generations.current(options.environment_dir or places.environment_dir())
-    if not checks.quick_problem(generation, lock):
+    problem = checks.quick_problem(generation, lock)
+    if not problem:
         state = generations.read_state(generation)
         if set(extras) <= set(state.groups):
             return generations.python_of(generation)
+        problem = f"The private environment lacks what is needed for: {', '.join(extras)}."
+    if generation is not None and not generations.may_change(generation.parent):
+        raise SetupError(f"{problem} It belongs to another user, and this one may not change it.",
+                         f"{generations.SHARED_HINT} It lies in {generation.parent}.")
     merged = {**vars(options), "extras": tuple(sorted({*options.extras, *extras}))}
     return setup(SetupOptions(**merged), report=report)
 
@@ -107,7 +111,7 @@ def setup(options: SetupOptions | None = None, report: Report | None = None, ask
     folder = Path(os.path.abspath(options.environment_dir or places.environment_dir()))
     places.check_path_length(folder / "99")
     generations.claim(folder)
-    with exclusive(folder / generations.LOCK, waiting=lambda sentence: report(0.0, sentence)):
+    with generations.locked(folder, lambda sentence: report(0.0, sentence)):
         generations.sweep(folder)
         python = Work(options, lock, folder, report, ask).run()
         if options.environment_dir is not None:
@@ -149,7 +153,7 @@ def remove(options: SetupOptions | None = None, report: Report | None = None) ->
     if folder.exists():
         if not generations.is_ours(folder):
             raise SetupError(f"{folder} was not made by KneePipeline and is left alone.", "Give the folder with --env.")
-        with exclusive(folder / generations.LOCK, waiting=lambda sentence: report(0.0, sentence)):
+        with generations.locked(folder, lambda sentence: report(0.0, sentence)):
             _remove_generations(folder)
         for name in (generations.LOG, generations.LOCK, generations.TAG, generations.POINTER):
             (folder / name).unlink(missing_ok=True)

@@ -6,6 +6,7 @@ and the bytes that really come out of it are held against the limits.
 
 from __future__ import annotations
 
+import gzip
 import stat
 import zipfile
 import zlib
@@ -35,7 +36,11 @@ def unpack_zip(path: Path, target: Path, limits: Limits) -> None:
             budget = limits.max_unpacked_bytes
             for member in members:
                 budget -= _unpack_one(archive, member, target, min(budget, limits.max_file_bytes))
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError) as error:
+    except NotImplementedError as error:
+        raise InvalidFormatError("The zip archive is packed in a way that is not read here (such as Deflate64, which "
+                                 "Windows uses above 2 GB).", "Unpack it yourself and give the folder.",
+                                 cause=type(error).__name__) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeError) as error:
         raise InvalidFormatError("The zip archive is damaged or cut short.", "Copy or export it again.",
                                  cause=type(error).__name__) from None
     except (OSError, RuntimeError, ValueError) as error:
@@ -90,6 +95,7 @@ def _unpack_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
         raise InvalidFormatError("The zip archive holds a file whose path leads outside of it.",
                                  "Do not trust this archive; export the images again.")
     destination.parent.mkdir(parents=True, exist_ok=True)
+    destination = _free(destination)
     written = 0
     with archive.open(member) as source, open(destination, "xb") as sink:
         while chunk := source.read(_CHUNK):
@@ -99,3 +105,41 @@ def _unpack_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
                                          "Give the series of one knee.", max_bytes=budget)
             sink.write(chunk)
     return written
+
+
+def _free(destination: Path) -> Path:
+    """A name that nothing has: archives may hold a name twice, or two that differ in the case of their letters."""
+    candidate, count = destination, 1
+    while candidate.is_file():
+        count += 1
+        candidate = destination.with_name(f"{count}~{destination.name}")
+    return candidate
+
+
+def unpack_gzip(files: list[Path], target: Path, limits: Limits) -> None:
+    """Unpack single gzip files into the existing, empty folder ``target``, each under its name without ``.gz``.
+
+    Raises
+    ------
+    InvalidFormatError
+        Damaged or cut short.
+    InputTooLargeError
+        More bytes than the limits allow.
+    """
+    budget = limits.max_unpacked_bytes
+    for number, path in enumerate(files):
+        name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+        folder = target / str(number)  # files of different folders may share a name
+        folder.mkdir()
+        try:
+            with gzip.open(path) as source, open(folder / name, "xb") as sink:
+                while chunk := source.read(_CHUNK):
+                    budget -= len(chunk)
+                    if budget < 0:
+                        raise InputTooLargeError("The packed files unpack to more bytes than the limit allows.",
+                                                 "Give the series of one knee.", max_bytes=limits.max_unpacked_bytes)
+                    sink.write(chunk)
+        except (OSError, EOFError, zlib.error) as error:
+            raise InvalidFormatError("A packed file (.gz) is damaged or cut short.", "Copy or export it again.",
+                                     cause=type(error).__name__) from None
+        limits.check_file_bytes((folder / name).stat().st_size)

@@ -8,9 +8,12 @@ T2 slab that covers one compartment only may be 30 mm thin.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from ..errors import InvalidFormatError
+from .image_kinds import IMAGINARY, PHASE, REAL, SUBTRACTION, is_picture
 from .reading import check_values
 from .volume import Volume
 
@@ -21,19 +24,38 @@ USUAL_PLANE_MM = (100.0, 260.0)
 USUAL_DEPTH_MM = (50.0, 260.0)
 MIN_VOXELS = 8
 _MAX_ANISOTROPY = 20.0
+COMPONENTS = (PHASE, REAL, IMAGINARY, SUBTRACTION)
 
 
-def check_plausible_knee(volume: Volume) -> list[tuple[str, str]]:
+OTHER_PARTS = re.compile(
+    r"BRAIN|HEAD|SKULL|FACE|ORBIT|EYE|EAR|IAC|JAW|TMJ|NECK|[CTL]-?SPINE|SPINE|LSPINE|TSPINE|CSPINE|CHEST|THORAX|HEART|"
+    r"CARDIAC|BREAST|ABDOMEN|LIVER|KIDNEY|PANCREAS|PELVIS|PROSTATE|UTERUS|BLADDER|SHOULDER|ELBOW|WRIST|HAND|FINGER|THUMB|"
+    r"ANKLE|FOOT|TOE|CALCANEUS")
+"""BodyPartExamined (PS3.16 annex L) of what is certainly no knee; leg, thigh, hip and unknown words may show one."""
+ANYWAY = "If it is right all the same, add --anyway."
+
+
+def check_plausible_knee(volume: Volume, *, anyway: bool = False) -> list[tuple[str, str]]:
     """Raise if the volume cannot be a knee MRI; otherwise return what is unusual as (code, sentence) pairs.
+
+    Parameters
+    ----------
+    anyway : bool
+        Only warn of a header that says that this is no picture (a phase image, a map), or not of a knee.
 
     Raises
     ------
     InvalidFormatError
-        NaN or infinite voxels, a constant image, fewer than 8 voxels along an axis, spacing outside 0.1 to 6 mm, a
-        field of view outside 60 to 400 mm along the two longer axes or 20 to 400 mm along the shortest.
+        Not a picture, or another part of the body by its header; NaN or infinite voxels, a constant image, fewer than 8
+        voxels along an axis, spacing outside 0.1 to 6 mm, a field of view outside 60 to 400 mm along the two
+        longer axes or 20 to 400 mm along the shortest.
     """
+    refused = [sentence for sentence in (_no_picture(volume), _other_part(volume)) if sentence]
+    if refused and not anyway:
+        raise InvalidFormatError(*refused[0])
     check_values(volume.array)
-    warnings = check_plausible_geometry(volume)
+    warnings = [("NOT_A_KNEE_IMAGE", f"{message} It was read all the same, as asked.") for message, _ in refused]
+    warnings += check_plausible_geometry(volume)
     common = np.count_nonzero(volume.array == volume.array.flat[0]) / volume.array.size
     if common > 0.95:
         warnings.append(("MOSTLY_EMPTY", f"{100 * common:.0f} % of the voxels have one and the same value."))
@@ -41,6 +63,23 @@ def check_plausible_knee(volume: Volume) -> list[tuple[str, str]]:
     if modality and modality != "MR":
         warnings.append(("NOT_MR", f"The image's modality is {modality}, not MR."))
     return warnings
+
+
+def _no_picture(volume: Volume) -> tuple[str, str] | None:
+    kind = volume.meta.get("kind")
+    if not kind or is_picture(kind):
+        return None
+    return (f"By its header the image is no picture of the anatomy but its {kind}." if kind in COMPONENTS else
+            f"By its header the image is a {kind}, not a picture of the anatomy.",
+            f"Give the magnitude images of the examination (--series chooses). {ANYWAY}")
+
+
+def _other_part(volume: Volume) -> tuple[str, str] | None:
+    """What a header says that names another part of the body and nowhere a knee."""
+    part = str(volume.meta.get("body_part") or "").upper()
+    if (volume.meta.get("header") or {}).get("names_knee") or not OTHER_PARTS.fullmatch(part.replace(" ", "")):
+        return None
+    return f"By its header the image shows no knee: BodyPartExamined is {part}.", f"Give the knee's series. {ANYWAY}"
 
 
 def check_plausible_geometry(volume: Volume, what: str = "image") -> list[tuple[str, str]]:

@@ -7,9 +7,7 @@ C.7.6.2 image plane, C.7.6.16 functional groups, C.8.13 enhanced MR.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
-import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,24 +15,35 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from .acquisitions import acquisition_of
+from .dicom_values import number, numbers, whole, without_identifiers, words
+from .image_kinds import is_original, kind_of
 from .limits import Limits
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 GE_CREATOR, GE_GL_AREA, GE_TG = 0x00190010, 0x001910B6, 0x001910B7
+GE_SEQUENCE, GE_INTERNAL_SEQUENCE = 0x0019109C, 0x0019109E
 GE_COMPLEX_CREATOR, GE_COMPLEX = 0x00430010, 0x0043102F
+_COMPLEX = ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY")
 
 TAGS: list[str | int] = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription",
     "Modality", "PatientName", "PatientID", "ImageType", "ComplexImageComponent", "InstanceNumber", "EchoNumbers",
     "EchoTime", "RepetitionTime", "FlipAngle", "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "PixelSpacing",
     "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "BitsAllocated",
-    GE_CREATOR, GE_GL_AREA, GE_TG, GE_COMPLEX_CREATOR, GE_COMPLEX,
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "BitsAllocated", "BitsStored",
+    "PixelRepresentation", "PhotometricInterpretation", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "ModalityLUTSequence", "ImagesInAcquisition", "AcquisitionNumber", "AcquisitionTime", "TemporalPositionIdentifier",
+    "TriggerTime", "InversionTime", "ContrastBolusAgent", "ScanningSequence", "EchoPulseSequence", "SequenceName",
+    "PulseSequenceName", GE_CREATOR, GE_GL_AREA, GE_TG, GE_SEQUENCE, GE_INTERNAL_SEQUENCE, GE_COMPLEX_CREATOR,
+    GE_COMPLEX,
 ]
+
+SETTINGS = ("time points", "trigger times", "acquisitions", "flip angles", "repetition times", "inversion times",
+            "contrast agents", "image types", "acquisition times")
+"""What besides the echo may differ between images of one slice: dynamics, averages, before and after, and the like."""
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _THREADS = min(8, (os.cpu_count() or 1) + 2)  # headers wait for the disk more than for the processor
@@ -43,7 +52,12 @@ _validation_lock = threading.RLock()
 
 @dataclass(frozen=True)
 class FileHeader:
-    """What all frames of one file share. UIDs stay in memory; ``description`` has lost the patient's name and id."""
+    """What all frames of one file share. UIDs stay in memory; ``description`` has lost the patient's name and id.
+
+    ``padding`` is the range of stored values that stand for "no measurement" (PS3.3 C.7.5.1.1.2), ``lut`` whether a
+    Modality LUT applies, ``promised`` ImagesInAcquisition, ``acquisition`` a word of
+    :mod:`~KneePipelineLib.imaging.acquisitions`.
+    """
 
     path: Path
     syntax: str
@@ -57,6 +71,12 @@ class FileHeader:
     frames: int
     gl_area: float | None
     tg_us: float | None
+    photometric: str = ""
+    bits_stored: int | None = None
+    padding: tuple[float, float] | None = None
+    lut: bool = False
+    promised: int | None = None
+    acquisition: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +84,9 @@ class Frame:
     """One image. ``position`` and ``orientation`` are None where the header does not place it in space.
 
     ``index`` is its number inside a multi-frame file, None in a classic one. ``spacing`` is (along columns j, along
-    rows i) as in PixelSpacing: (distance of rows, distance of columns).
+    rows i) as in PixelSpacing: (distance of rows, distance of columns). ``kind`` is a word of
+    :mod:`~KneePipelineLib.imaging.image_kinds`; ``settings`` are the values besides the echo that may tell one image of
+    a slice from another, by name: :data:`SETTINGS`.
     """
 
     header: FileHeader
@@ -79,17 +101,20 @@ class Frame:
     repetition_time_ms: float | None
     flip_angle_deg: float | None
     instance: int
-    component: str
+    kind: str
+    original: bool
+    settings: tuple[object, ...]
     slope: float
     intercept: float
 
 
 @dataclass
 class Scan:
-    """All frames found; ``damaged`` counts files that call themselves DICOM but cannot be parsed."""
+    """All frames found; ``damaged`` counts files said to be DICOM that cannot be parsed, ``causes`` say why."""
 
     frames: list[Frame] = field(default_factory=list)
     damaged: int = 0
+    causes: set[str] = field(default_factory=set)
     repeated: int = 0
     without_image: int = 0
 
@@ -100,17 +125,20 @@ def scan_files(files: tuple[Path, ...], limits: Limits) -> Scan:
     for path in files:
         with contextlib.suppress(FileNotFoundError):  # one that vanished is counted as damaged below
             limits.check_file_bytes(path.stat().st_size)
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple] = set()
     with quiet_pydicom(), ThreadPoolExecutor(_THREADS) as pool:
-        for frames in pool.map(_frames_or_none, files):
-            if frames is None:
+        for frames in pool.map(_frames_or_cause, files):
+            if isinstance(frames, str):
                 scan.damaged += 1
+                scan.causes.add(frames)
                 continue
             if not frames:
                 scan.without_image += 1
                 continue
             header = frames[0].header
-            key = (header.series_uid, header.sop_uid)
+            # A UID alone does not make a copy: anonymisers have given one to all images of a series.
+            key = (header.series_uid, header.sop_uid, *((f.position, f.instance, f.echo_number, f.echo_time_ms, f.kind)
+                                                        for f in (frames[0], frames[-1])))
             if header.sop_uid and key in seen:
                 scan.repeated += 1
                 continue
@@ -141,7 +169,8 @@ def quiet_pydicom() -> Iterator[None]:
             logger.setLevel(before[1])
 
 
-def _frames_or_none(path: Path) -> list[Frame] | None:
+def _frames_or_cause(path: Path) -> list[Frame] | str:
+    """The frames of a file, or the name of what kept it from being read."""
     import pydicom
 
     try:
@@ -149,10 +178,10 @@ def _frames_or_none(path: Path) -> list[Frame] | None:
         if str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", "")) == _DICOMDIR:
             return []
         return frames_of(dataset, path)
-    except MemoryError:
+    except (MemoryError, NameError, ImportError):  # not the file's fault
         raise
-    except Exception:  # pydicom meets damage with a dozen exception types; the file is counted as damaged
-        return None
+    except Exception as error:  # pydicom meets damage with a dozen exception types; the file is counted as damaged
+        return type(error).__name__
 
 
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
@@ -175,6 +204,15 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
         frames=whole(dataset.get("NumberOfFrames")) or 1,
         gl_area=_ge_number(dataset, GE_GL_AREA),
         tg_us=_ge_number(dataset, GE_TG),
+        photometric="".join(words(dataset.get("PhotometricInterpretation"))[:1]),
+        bits_stored=whole(dataset.get("BitsStored")),
+        padding=_padding(dataset),
+        lut=bool(dataset.get("ModalityLUTSequence")),
+        promised=whole(dataset.get("ImagesInAcquisition")),
+        acquisition=acquisition_of(
+            words(dataset.get("ScanningSequence")) + words(dataset.get("EchoPulseSequence")),
+            words(dataset.get("SeriesDescription")) + words(dataset.get("SequenceName"))
+            + words(dataset.get("PulseSequenceName")) + _ge_names(dataset)),
     )
     groups = dataset.get("PerFrameFunctionalGroupsSequence")
     if groups:
@@ -187,6 +225,7 @@ def frames_of(dataset: Dataset, path: Path) -> list[Frame]:
 def _classic_frame(header: FileHeader, dataset: Dataset) -> Frame:
     """A single image; a multi-frame file without functional groups (screen film, cine) comes out unplaced."""
     placed = header.frames == 1
+    image_type = words(dataset.get("ImageType"))
     return Frame(
         header=header,
         index=None,
@@ -200,7 +239,13 @@ def _classic_frame(header: FileHeader, dataset: Dataset) -> Frame:
         repetition_time_ms=number(dataset.get("RepetitionTime")),
         flip_angle_deg=number(dataset.get("FlipAngle")),
         instance=whole(dataset.get("InstanceNumber")) or 0,
-        component=_component(dataset, dataset.get("ImageType"), dataset.get("ComplexImageComponent")),
+        kind=kind_of(image_type, _component(dataset, dataset.get("ComplexImageComponent"))),
+        original=is_original(image_type),
+        settings=(
+            number(dataset.get("TemporalPositionIdentifier")), number(dataset.get("TriggerTime")),
+            number(dataset.get("AcquisitionNumber")), number(dataset.get("FlipAngle")),
+            number(dataset.get("RepetitionTime")), number(dataset.get("InversionTime")),
+            words(dataset.get("ContrastBolusAgent")), image_type, words(dataset.get("AcquisitionTime"))),
         slope=_slope(dataset.get("RescaleSlope")),
         intercept=number(dataset.get("RescaleIntercept")) or 0.0,
     )
@@ -215,7 +260,7 @@ def _enhanced_frame(header: FileHeader, dataset: Dataset, shared: Any, group: An
                 return items[0][keyword].value
         return dataset.get(default or keyword)
 
-    frame_type = functional("MRImageFrameTypeSequence", "FrameType", "ImageType")
+    frame_type = words(functional("MRImageFrameTypeSequence", "FrameType", "ImageType"))
     component = functional("MRImageFrameTypeSequence", "ComplexImageComponent")
     timing = "MRTimingAndRelatedParametersSequence"
     return Frame(
@@ -231,26 +276,50 @@ def _enhanced_frame(header: FileHeader, dataset: Dataset, shared: Any, group: An
         repetition_time_ms=number(functional(timing, "RepetitionTime")),
         flip_angle_deg=number(functional(timing, "FlipAngle")),
         instance=(whole(dataset.get("InstanceNumber")) or 0) * 1_000_000 + index,
-        component=_component(dataset, frame_type, component),
+        kind=kind_of(frame_type, _component(dataset, component)),
+        original=is_original(frame_type),
+        settings=(
+            number(functional("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier")),
+            number(functional("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", "TriggerTime")),
+            number(functional("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber")),
+            number(functional(timing, "FlipAngle")), number(functional(timing, "RepetitionTime")),
+            number(functional("MRModifierSequence", "InversionTimes", "InversionTime")),
+            words(functional("ContrastBolusUsageSequence", "ContrastBolusAgentNumber", "ContrastBolusAgent")),
+            frame_type,
+            words(functional("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionTime"))),
         slope=_slope(functional("PixelValueTransformationSequence", "RescaleSlope")),
         intercept=number(functional("PixelValueTransformationSequence", "RescaleIntercept")) or 0.0,
     )
 
 
-def _component(dataset: Dataset, image_type: Any, complex_component: Any) -> str:
-    """``M``, ``P``, ``R`` or ``I``: magnitude, phase, real or imaginary; magnitude when nothing is said."""
-    word = str(complex_component or "").upper()
-    if word in ("MAGNITUDE", "PHASE", "REAL", "IMAGINARY"):
-        return word[0]
-    if str(dataset.get(GE_COMPLEX_CREATOR, "")).find("GEMS_PARM") >= 0 and GE_COMPLEX in dataset:
+def _component(dataset: Dataset, complex_component: Any) -> str:
+    """``MAGNITUDE``, ``PHASE``, ``REAL`` or ``IMAGINARY`` where the standard's or GE's element says so, else ""."""
+    word = "".join(words(complex_component)[:1])
+    if word in _COMPLEX:
+        return word
+    if "GEMS_PARM" in str(dataset.get(GE_COMPLEX_CREATOR, "")) and GE_COMPLEX in dataset:
         code = whole(dataset[GE_COMPLEX].value)
-        return "MPRI"[code] if code in (0, 1, 2, 3) else "M"
-    tokens = [str(t).upper() for t in (image_type or [])][2:] if not isinstance(image_type, str) else []
-    for token in tokens:
-        for letter, names in (("P", ("P", "PHASE")), ("R", ("R", "REAL")), ("I", ("I", "IMAGINARY"))):
-            if token in names:
-                return letter
-    return "M"
+        return _COMPLEX[code] if code in range(4) else ""
+    return ""
+
+
+def _padding(dataset: Dataset) -> tuple[float, float] | None:
+    """The lowest and the highest stored value that is padding (PixelPaddingValue, PixelPaddingRangeLimit)."""
+    value = number(dataset.get("PixelPaddingValue"))
+    if value is None:
+        return None
+    limit = number(dataset.get("PixelPaddingRangeLimit"))
+    ends = [value, value if limit is None else limit]
+    bits, signed = whole(dataset.get("BitsAllocated")), whole(dataset.get("PixelRepresentation"))
+    if bits and signed == 1:  # its VR is ambiguous, and read as unsigned where the sign is not looked at
+        ends = [e - 2.0**bits if e >= 2.0 ** (bits - 1) else e for e in ends]
+    return min(ends), max(ends)
+
+
+def _ge_names(dataset: Dataset) -> tuple[str, ...]:
+    """GE's names of the pulse sequence."""
+    return tuple(name for tag in (GE_SEQUENCE, GE_INTERNAL_SEQUENCE) if tag in dataset and _is_ge(dataset)
+                 for name in words(dataset[tag].value))
 
 
 def _slope(value: Any) -> float:
@@ -260,50 +329,11 @@ def _slope(value: Any) -> float:
 
 def _ge_number(dataset: Dataset, tag: int) -> float | None:
     """A number in a GE private element, or None; other makers use the same group for other things."""
-    if tag not in dataset:
-        return None
+    return number(dataset[tag].value) if tag in dataset and _is_ge(dataset) else None
+
+
+def _is_ge(dataset: Dataset) -> bool:
     creator = dataset[GE_CREATOR].value if GE_CREATOR in dataset else ""
     if isinstance(creator, bytes):
         creator = creator.decode("ascii", "ignore")
-    if creator and "GEMS" not in str(creator):
-        return None
-    return number(dataset[tag].value)
-
-
-def number(value: Any) -> float | None:
-    """The first finite number in an element's value of whatever type, or None."""
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        value = value.decode("ascii", "ignore").strip(" \0").split("\\")[0]
-    elif not isinstance(value, str | int | float) and np.iterable(value):
-        value = next(iter(value), None)
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        return None
-    return result if math.isfinite(result) else None
-
-
-def whole(value: Any) -> int | None:
-    """The first number as an integer, or None."""
-    result = number(value)
-    return int(result) if result is not None else None
-
-
-def numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    """Exactly ``count`` finite numbers, or None."""
-    if value is None or isinstance(value, str | bytes) or not np.iterable(value):
-        return None
-    result = [number(v) for v in value]
-    return tuple(result) if len(result) == count and None not in result else None
-
-
-def without_identifiers(text: Any, dataset: Dataset) -> str:
-    """A free-text field without the patient's name and id and without long digit groups (dates, record numbers)."""
-    result = " ".join(str(text or "").split())[:64]
-    private = f"{dataset.get('PatientName', '') or ''} {dataset.get('PatientID', '') or ''}"
-    for word in re.split(r"[\s^=,]+", private):
-        if len(word) >= 3:
-            result = re.sub(re.escape(word), "*", result, flags=re.IGNORECASE)
-    return re.sub(r"\d{6,}", "*", result)
+    return not creator or "GEMS" in str(creator)

@@ -1,4 +1,4 @@
-"""Frames to regular stacks: which image belongs to which echo, in which order, at which distance.
+"""Frames to regular stacks: in which order their slices lie, and at which distance.
 
 Nothing is believed but ImagePositionPatient and ImageOrientationPatient (DICOM PS3.3 C.7.6.2.1.1): slices are ordered
 by their position projected on the normal of the image plane, and their distance is measured, not read. Regular slices
@@ -7,21 +7,25 @@ with gaps between them (spacing above SliceThickness) are normal in 2-D multi-sl
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import DicomError
 from .dicom_frames import Frame
+from .dicom_sorting import of_one_kind, sort_images
 from .formats import check_spacing
-
-SAME_POSITION_MM = 0.01
-"""Positions closer than this along the normal are the same slice; no knee MRI has slices that thin."""
+from .image_kinds import MOSAIC
+from .two_knees import one_knee
 
 GAP_TOLERANCE = 0.05
 """Largest relative deviation of one slice distance from the median; headers round positions to 1e-3 mm or better."""
+
+ROUNDED_MM = 0.06
+"""Positions written to a tenth of a millimetre lie so far from even steps; such slices are taken as evenly spaced."""
+
+SAME_GRID_MM = 0.1
+"""Echoes whose corners lie closer than this are on one grid, that of the first."""
 
 ORIENTATION_TOLERANCE = 1e-3
 """Largest difference of a direction cosine inside a stack (0.06 degrees)."""
@@ -46,7 +50,7 @@ class Stack:
         """The echo time, None if the header does not tell."""
         return self.frames[0].echo_time_ms
 
-    def same_place(self, other: Stack, tolerance_mm: float = 0.1) -> bool:
+    def same_place(self, other: Stack, tolerance_mm: float = SAME_GRID_MM) -> bool:
         """Whether both stacks have the same size and their corners at the same points."""
         if self.size != other.size:
             return False
@@ -55,30 +59,78 @@ class Stack:
         return bool(np.abs(points[0] - points[1]).max() <= tolerance_mm)
 
 
-def stacks_of(frames: list[Frame]) -> list[Stack]:
-    """The echoes of one series, in the order of their echo time, else of their echo number or acquisition.
+@dataclass(frozen=True)
+class Stacks:
+    """What a series holds of one place: its echoes, or repetitions of one image.
+
+    Attributes
+    ----------
+    stacks : list of Stack
+        In the order of their echo time, else of their echo number or acquisition; on one grid where they jitter.
+    echoes : bool
+        Whether they are echoes of one acquisition (False for a single stack).
+    notes : list of (code, sentence)
+        What was left out.
+    """
+
+    stacks: list[Stack]
+    echoes: bool
+    notes: list[tuple[str, str]]
+
+
+def stacks_of(frames: list[Frame], *, side: str | None = None, kind: str = "",
+              spacing: tuple[float, float, float] | None = None) -> Stacks:
+    """The echoes or repetitions of one series.
+
+    Parameters
+    ----------
+    side : str, optional
+        ``left`` or ``right``: which knee, of a series with a stack of each.
+    kind : str, optional
+        The kind of image to be read, a word of :mod:`~KneePipelineLib.imaging.image_kinds`.
+    spacing : (3,) floats, optional
+        A stated voxel size (columns, rows, slices) in mm, in place of PixelSpacing; the distance of the slices is
+        always that of their positions.
 
     Raises
     ------
     DicomError
         Not one regular 3-D grid for every echo; the sentence says why, in numbers.
+    InvalidFormatError
+        Two knees and no side.
     """
-    frames = _magnitude_only(frames)
+    frames, notes = of_one_kind(frames, kind)
+    if spacing is not None:
+        frames = [replace(f, spacing=(float(spacing[1]), float(spacing[0]))) for f in frames]
+    frames = one_knee(frames, side)
     _check_alike(frames)
     direction = _plane(frames)
-    echoes = [_stack(echo, direction) for echo in split_echoes(frames, direction[:, 2])]
-    order = sorted(range(len(echoes)), key=lambda n: (echoes[n].echo_time_ms or 0.0, n))
-    return [echoes[n] for n in order]
+    found = sort_images(frames, direction[:, 2])
+    stacks = [_stack(group, direction) for group in found.groups]
+    if found.echoes:
+        order = sorted(range(len(stacks)), key=lambda n: (stacks[n].echo_time_ms or 0.0, n))
+        stacks = [stacks[n] for n in order]
+    if spacing is not None and abs(stacks[0].spacing[2] - spacing[2]) > 0.02 * spacing[2]:
+        raise DicomError(f"The slices lie {stacks[0].spacing[2]:.3g} mm apart by their positions, but the spacing that "
+                         f"was stated says {spacing[2]:g} mm.", "State the distance that the positions have.")
+    return Stacks(on_one_grid(stacks), found.echoes, [*notes, *found.notes])
 
 
-def _magnitude_only(frames: list[Frame]) -> list[Frame]:
-    """Some makers put phase or real and imaginary images into the same series; only magnitude shows anatomy."""
-    magnitude = [f for f in frames if f.component == "M"]
-    return magnitude or frames
+def on_one_grid(stacks: list[Stack]) -> list[Stack]:
+    """The stacks with the first one's geometry where theirs differs by rounding only."""
+    first = stacks[0]
+    return [first, *(replace(s, spacing=first.spacing, origin=first.origin, direction=first.direction)
+                     if s.same_place(first) else s for s in stacks[1:])]
 
 
 def _check_alike(frames: list[Frame]) -> None:
     """One grey-valued, placed, equally sized and oriented image after the other."""
+    if frames[0].kind == MOSAIC:
+        raise DicomError("The series is a mosaic: each of its images holds all slices of a volume side by side.",
+                         "Export it from the scanner as single slices or as an enhanced series.")
+    if any(f.header.photometric.startswith("PALETTE") for f in frames):
+        raise DicomError("The series is in colour (PALETTE COLOR): its values are numbers of colours, as in a "
+                         "scanner's coloured map, not grey values.", "Give the original series, not a coloured map.")
     if any(f.header.samples != 1 for f in frames):
         raise DicomError("The series is in colour (RGB), but a knee MRI has one grey value per voxel.",
                          "Give the original series, not a screenshot or colour overlay.")
@@ -88,7 +140,8 @@ def _check_alike(frames: list[Frame]) -> None:
                          "(no ImagePositionPatient or ImageOrientationPatient).",
                          "Give the original series from the scanner.", images=len(frames), unplaced=unplaced)
     if any(f.spacing is None for f in frames):
-        raise DicomError("The series does not tell its PixelSpacing.", "Give the original series from the scanner.")
+        raise DicomError("The series does not tell its PixelSpacing.", "Give the original series from the scanner, or "
+                         "state the voxel size with --spacing X,Y,Z (mm along columns, rows, slices).")
     sizes = sorted({(f.columns, f.rows) for f in frames})
     if len(sizes) > 1:
         text = ", ".join(f"{c} x {r}" for c, r in sizes[:4])
@@ -119,65 +172,6 @@ def _plane(frames: list[Frame]) -> np.ndarray:
     return np.column_stack([along_i, along_j, np.cross(along_i, along_j)])
 
 
-def split_echoes(frames: list[Frame], normal: np.ndarray) -> list[list[Frame]]:
-    """Images of the same slices apart: by EchoNumbers, else by echo time, else by their order at each position.
-
-    Some scanners give both echoes of a qDESS pair the same echo time, and anonymised exports may have lost the echo
-    numbers too; what is left then is that each slice position occurs twice, first echo first.
-    """
-    slots = _slots(np.array([f.position for f in frames]) @ normal)
-    counts = Counter(slots)
-    if max(counts.values()) == 1:
-        return [frames]
-    partitions = [p for key in (lambda f: f.echo_number, _rounded_time) if (p := _partition(frames, slots, key))]
-    for groups in partitions:
-        if all(len({s for s, _ in g}) == len(g) == len(counts) for g in groups):
-            return [[f for _, f in g] for g in groups]
-    for groups in partitions:
-        if all(len({s for s, _ in g}) == len(g) for g in groups):
-            text = ", ".join(str(len(g)) for g in groups)
-            raise DicomError(f"The {len(groups)} echoes do not hold the same slices ({text}); some are missing.",
-                             "Export the whole series again.", slices=[len(g) for g in groups])
-    repeats = counts[slots[0]]
-    by_slot: dict[int, list[Frame]] = defaultdict(list)
-    for slot, frame in zip(slots, frames, strict=True):
-        by_slot[slot].append(frame)
-    ordered = [sorted(group, key=lambda f: f.instance) for group in by_slot.values()]
-    distinct = all(len({f.instance for f in group}) == len(group) for group in ordered)
-    if partitions or not distinct or any(n != repeats for n in counts.values()):
-        doubled = sum(n > 1 for n in counts.values())
-        raise DicomError(
-            f"{doubled} of the series' {len(counts)} slice positions occur more than once within one echo.",
-            "Export the series again without duplicates, or choose another one.",
-            positions=len(counts), doubled=doubled)
-    return [[group[n] for group in ordered] for n in range(repeats)]
-
-
-def _rounded_time(frame: Frame) -> float | None:
-    return None if frame.echo_time_ms is None else round(frame.echo_time_ms, 3)
-
-
-def _partition(frames: list[Frame], slots: list[int],
-               key: Callable[[Frame], float | None]) -> list[list[tuple[int, Frame]]] | None:
-    """(slot, frame) grouped by a key, in the key's order; None if it does not tell the frames apart."""
-    groups: dict[float, list[tuple[int, Frame]]] = defaultdict(list)
-    for slot, frame in zip(slots, frames, strict=True):
-        value = key(frame)
-        if value is None:
-            return None
-        groups[value].append((slot, frame))
-    return [groups[k] for k in sorted(groups)] if len(groups) > 1 else None
-
-
-def _slots(heights: np.ndarray) -> list[int]:
-    """Number the distinct slice positions, given in mm along the normal."""
-    order = np.argsort(heights, kind="stable")
-    steps = np.diff(heights[order]) > SAME_POSITION_MM
-    slots = np.empty(len(heights), dtype=int)
-    slots[order] = np.concatenate([[0], np.cumsum(steps)])
-    return slots.tolist()
-
-
 def _stack(frames: list[Frame], direction: np.ndarray) -> Stack:
     normal = direction[:, 2]
     positions = np.array([f.position for f in frames])
@@ -204,6 +198,10 @@ def _stack(frames: list[Frame], direction: np.ndarray) -> Stack:
 
 def _slice_distance(heights: np.ndarray) -> float:
     """The common distance of neighbouring slices in mm, of sorted heights along the normal."""
+    distance = float(heights[-1] - heights[0]) / (len(heights) - 1)
+    drift = np.abs(heights - heights[0] - distance * np.arange(len(heights))).max()
+    if drift <= min(ROUNDED_MM, 0.2 * distance):
+        return distance
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
     worst = int(np.argmax(np.abs(gaps - usual)))
@@ -214,8 +212,6 @@ def _slice_distance(heights: np.ndarray) -> float:
             f"The slices are irregularly spaced: {gaps[worst]:.2f} mm between slices {worst + 1} and {worst + 2}, "
             f"{usual:.2f} mm elsewhere{which}.",
             "Export the whole series again.", slices=len(heights), usual_mm=usual, worst_mm=float(gaps[worst]))
-    distance = float(heights[-1] - heights[0]) / (len(heights) - 1)
-    drift = np.abs(heights - heights[0] - distance * np.arange(len(heights))).max()
     if drift > 0.25 * distance:
         raise DicomError(f"The slices are irregularly spaced: they drift by up to {drift:.2f} mm from even steps of "
                          f"{distance:.2f} mm.", "Export the whole series again.", drift_mm=float(drift))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from ..errors import ConfigError, DicomError, KneePipelineError, NothingUsableError
-from .dicom_frames import Frame, Scan
-from .dicom_geometry import Stack, stacks_of
-from .limits import Limits
+from .dicom_frames import Frame
+from .dicom_geometry import Stack, Stacks, stacks_of
+from .image_kinds import is_picture
+from .joined_series import joined
 from .source import Source
 
 _NOT_IMAGES = {"SEG", "SR", "PR", "KO", "RTSTRUCT", "REG", "DOC", "OT"}
@@ -21,8 +21,8 @@ class SeriesInfo:
     """One series as a person may choose it.
 
     ``size`` is (columns, rows, slices) of one echo and ``spacing_mm`` its spacing, both None if the series is not a
-    volume; ``problem`` then says why. ``uid`` is for choosing (``series=info.uid``) and must not be logged: it is left
-    out of the repr.
+    volume; ``problem`` then says why. ``kind`` is what its images show (magnitude, water, T2 map ...). ``uid`` is for
+    choosing (``series=info.uid``) and must not be logged: it is left out of the repr.
     """
 
     number: int | None
@@ -34,37 +34,62 @@ class SeriesInfo:
     spacing_mm: tuple[float, float, float] | None
     echo_times_ms: tuple[float | None, ...]
     problem: str = ""
+    kind: str = ""
     uid: str = field(default="", repr=False)
 
 
 class Series:
-    """All frames of one SeriesInstanceUID."""
+    """All frames of one SeriesInstanceUID, understood with the source's side and stated voxel size."""
 
-    def __init__(self, frames: list[Frame]) -> None:
+    def __init__(self, frames: list[Frame], source: Source | None = None) -> None:
         self.frames = frames
         self.header = frames[0].header
+        self._source = source
+        self._outcomes: dict[str, Stacks | KneePipelineError] = {}
 
-    @cached_property
-    def _outcome(self) -> list[Stack] | KneePipelineError:
+    def _outcome(self, kind: str = "") -> Stacks | KneePipelineError:
+        if kind not in self._outcomes:
+            self._outcomes[kind] = self._stacked(kind)
+        return self._outcomes[kind]
+
+    def _stacked(self, kind: str) -> Stacks | KneePipelineError:
         if self.header.modality in _NOT_IMAGES:
             return DicomError(f"The series is of modality {self.header.modality}, not an acquired image.",
                               "Choose the MR series.")
+        side, spacing = (self._source.side, self._source.spacing) if self._source else (None, None)
         try:
-            return stacks_of(self.frames)
+            return stacks_of(self.frames, side=side, spacing=spacing, kind=kind)
         except KneePipelineError as error:
             return error
 
+    def reading(self, kind: str = "") -> Stacks:
+        """The stacks of one kind of image, or of the preferred one; raises what makes the series unreadable."""
+        outcome = self._outcome(kind)
+        if isinstance(outcome, KneePipelineError):
+            raise outcome
+        return outcome
+
     @property
     def stacks(self) -> list[Stack]:
-        """One stack for each echo; raises what makes the series unreadable."""
-        if isinstance(self._outcome, KneePipelineError):
-            raise self._outcome
-        return self._outcome
+        """One stack for each echo or repetition; raises what makes the series unreadable."""
+        return self.reading().stacks
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of image that the series holds."""
+        return {f.kind for f in self.frames}
 
     @property
     def problem(self) -> KneePipelineError | None:
         """Why the series is not a volume, or None."""
-        return self._outcome if isinstance(self._outcome, KneePipelineError) else None
+        outcome = self._outcome()
+        return outcome if isinstance(outcome, KneePipelineError) else None
+
+    @property
+    def rank(self) -> int:
+        """2 for original images, 1 for anatomy that was computed or cut anew, 0 for maps and phases."""
+        frame = self.stacks[0].frames[0]
+        return 2 if is_picture(frame.kind) and frame.original else int(is_picture(frame.kind))
 
     @property
     def voxels(self) -> int:
@@ -77,15 +102,17 @@ class Series:
     def info(self) -> SeriesInfo:
         """What :func:`~KneePipelineLib.imaging.list_series` tells."""
         stacks = [] if self.problem else self.stacks
+        echoes = bool(stacks) and self.reading().echoes
         return SeriesInfo(
             number=self.header.series_number,
             description=self.header.description,
             modality=self.header.modality,
             slices=stacks[0].size[2] if stacks else len(self.frames),
-            echoes=len(stacks) or 1,
+            echoes=len(stacks) if echoes else 1,
             size=stacks[0].size if stacks else None,
             spacing_mm=tuple(float(s) for s in stacks[0].spacing) if stacks else None,
-            echo_times_ms=tuple(s.echo_time_ms for s in stacks),
+            echo_times_ms=tuple(s.echo_time_ms for s in (stacks if echoes else stacks[:1])),
+            kind=stacks[0].frames[0].kind if stacks else "",
             problem=self.problem.message if self.problem else "",
             uid=self.header.series_uid,
         )
@@ -97,7 +124,7 @@ class Series:
 
 
 def all_series(source: Source) -> list[Series]:
-    """Every series of a DICOM source, by series number.
+    """Every series of a DICOM source, by series number; sorted into stacks only once for an open source.
 
     Raises
     ------
@@ -106,19 +133,25 @@ def all_series(source: Source) -> list[Series]:
     NothingUsableError
         DICOM files, but no image in them.
     """
+    if source.series is None:
+        source.series = _all_series(source)
+    return source.series
+
+
+def _all_series(source: Source) -> list[Series]:
     scan = source.scan
     if not scan.frames:
         if scan.damaged:
             what = "The DICOM file cannot" if scan.damaged == 1 else f"None of the {scan.damaged} DICOM files can"
             raise DicomError(f"{what} be read: damaged or cut short.",
-                             "Export the series again.", files=scan.damaged)
+                             "Export the series again.", files=scan.damaged, causes=sorted(scan.causes))
         raise NothingUsableError(f"The input holds {scan.without_image} DICOM file(s), but no image among them.",
                                  "Give the folder of an MR series.", files=scan.without_image)
     groups: dict[tuple, list[Frame]] = defaultdict(list)
     for frame in scan.frames:
         header = frame.header
         groups[(header.series_uid or (header.study_uid, header.series_number, header.path.parent))].append(frame)
-    series = [Series(frames) for frames in groups.values()]
+    series = [Series(frames, source) for frames in joined(list(groups.values()))]
     return sorted(series, key=lambda s: (s.header.series_number is None, s.header.series_number or 0,
                                          s.header.description, str(s.header.path)))
 
@@ -126,12 +159,16 @@ def all_series(source: Source) -> list[Series]:
 def select(series: list[Series], wanted: str | int) -> list[Series]:
     """The series with this SeriesInstanceUID, else this SeriesNumber, else this text in its description.
 
+    ``#2`` is the second in the list of `all_series`, for series that share number and description.
+
     Raises
     ------
     ConfigError
         No series matches.
     """
     text = str(wanted).strip()
+    if text.startswith("#") and text[1:].isdigit() and 1 <= int(text[1:]) <= len(series):
+        return [series[int(text[1:]) - 1]]
     matches = [s for s in series if text and s.header.series_uid == text]
     if not matches and text.isdigit():
         matches = [s for s in series if s.header.series_number == int(text)]
@@ -147,6 +184,14 @@ def _listing(series: list[Series]) -> str:
     return ", ".join(s.label() for s in series[:12]) + (", ..." if len(series) > 12 else "")
 
 
+def _way_to_choose(series: list[Series], matches: list[Series]) -> str:
+    """How to name one of several series that fit."""
+    if len({m.label() for m in matches}) == len(matches):
+        return "Choose by number (the one in front of each description)."
+    places = ", ".join(f"#{series.index(m) + 1}" for m in matches[:12])
+    return f"They share number and description, so choose by place in the list of all series: {places}."
+
+
 def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, str]]) -> Series:
     """The one series to read: as selected, or the largest 3-D one with a warning if there are others.
 
@@ -158,20 +203,20 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
         Nothing but damaged files. A series that is no regular volume may still be returned; its ``stacks`` tell why.
     """
     series = all_series(source)
-    warn_of_scan(source.scan, warnings)
+    warn_of_source(source, warnings)
     if wanted is not None:
         matches = select(series, wanted)
         good = [s for s in matches if not s.problem]
         if len(good) > 1 or (len(matches) > 1 and not good):
             raise ConfigError(f"{len(matches)} series fit what was asked for: {_listing(matches)}.",
-                              "Choose by number (the one in front of each description).", series=len(matches))
+                              _way_to_choose(series, good or matches), series=len(matches))
         return (good or matches)[0]
     if source.single is not None:
         return _series_of_file(source, series, warnings)
     good = [s for s in series if not s.problem]
     if not good:
         return max(series, key=lambda s: s.voxels)
-    best = max(good, key=lambda s: s.voxels)
+    best = _best(good)
     if len(series) > 1:
         others = len(series) - 1
         warnings.append(("SEVERAL_SERIES", f"The input holds {len(series)} series; the largest 3-D one was read "
@@ -179,13 +224,24 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
     return best
 
 
-def readable_stacks(series: Series, scan: Scan) -> list[Stack]:
+_LEAST_SHARE = 0.2
+"""An original of fewer voxels than this share of the largest series is a localizer or a test, not the knee."""
+
+
+def _best(good: list[Series]) -> Series:
+    """The largest of the original MR series; of the others where no original is of any size."""
+    largest = max(s.voxels for s in good)
+    candidates = [s for s in good if s.voxels >= _LEAST_SHARE * largest]
+    return max(candidates, key=lambda s: (s.rank, s.header.modality in ("MR", ""), s.voxels))
+
+
+def readable_stacks(series: Series, source: Source, kind: str = "") -> Stacks:
     """The stacks of a chosen series; if there are none, the error also tells of damaged files beside it."""
-    problem = series.problem
-    if problem and scan.damaged and isinstance(problem, DicomError):
-        raise DicomError(problem.message, f"{scan.damaged} DICOM file(s) of the input are damaged and may be what is "
-                         f"missing. {problem.hint}", **problem.details, damaged=scan.damaged)
-    return series.stacks
+    problem, lost = series.problem, source.scan.damaged + source.unopened
+    if lost and isinstance(problem, DicomError):
+        raise DicomError(problem.message, f"{lost} DICOM file(s) of the input are damaged or cannot be opened and may "
+                         f"be what is missing. {problem.hint}", **problem.details, damaged=lost)
+    return series.reading(kind)
 
 
 def _series_of_file(source: Source, series: list[Series], warnings: list[tuple[str, str]]) -> Series:
@@ -195,7 +251,7 @@ def _series_of_file(source: Source, series: list[Series], warnings: list[tuple[s
         if not own:
             continue
         if len(own) > 1 or own[0].header.frames > 1:
-            return Series(own)
+            return _file_or_whole(Series(own, source), candidate, warnings)
         if len(candidate.frames) > 1:
             warnings.append(("SERIES_COMPLETED", f"The file is one of {len(candidate.frames)} images of its series; "
                              "all of them were read."))
@@ -204,58 +260,38 @@ def _series_of_file(source: Source, series: list[Series], warnings: list[tuple[s
                      "Export the series again.")
 
 
-def warn_of_scan(scan: Scan, warnings: list[tuple[str, str]]) -> None:
+def _file_or_whole(own: Series, whole: Series, warnings: list[tuple[str, str]]) -> Series:
+    """A multi-frame file, unless it holds some slices only and its series the rest, as in a concatenation."""
+    if whole.problem or len(whole.frames) == len(own.frames):
+        return own
+    slices = whole.stacks[0].size[2]
+    if own.problem or own.stacks[0].size[2] < slices:
+        warnings.append(("SERIES_COMPLETED", f"The file holds a part of the {slices} slices of its series; all files "
+                         "of the series were read."))
+        return whole
+    return own
+
+
+def warn_of_source(source: Source, warnings: list[tuple[str, str]]) -> None:
     """Tell of files that were left out."""
+    scan = source.scan
+    if source.unopened:
+        warnings.append(("UNREADABLE_FILES", f"{source.unopened} file(s) of the input are empty or could not be opened "
+                         "(copy cut short, link to nowhere, no permission) and were left out; slices may be missing."))
     if scan.damaged:
-        warnings.append(("DAMAGED_FILES", f"{scan.damaged} DICOM file(s) could not be read and were left out."))
+        warnings.append(("DAMAGED_FILES", f"{scan.damaged} DICOM file(s) could not be read and were left out "
+                         f"({', '.join(sorted(scan.causes))})."))
     if scan.repeated:
         warnings.append(("REPEATED_FILES", f"{scan.repeated} DICOM file(s) are copies of others and were left out."))
 
 
-@dataclass
-class EchoSet:
-    """Stacks of the same place at several echoes, from one series or one series each."""
+def warn_of_missing(series: Series, source: Source, warnings: list[tuple[str, str]]) -> None:
+    """Tell if the header promises more images (ImagesInAcquisition) than its series has, or all of its study have.
 
-    stacks: list[Stack]
-    series: list[Series]
-
-
-def echo_sets(series: list[Series], limits: Limits) -> list[EchoSet]:
-    """Multi-echo series, and sibling series that hold one echo each of the same place.
-
-    Siblings agree in study, grid, repetition time and flip angle and differ in echo time or, as the two halves of a
-    qDESS pair may, in echo number only.
+    Scanners count the images of one series or of all series of an acquisition, so either fills the promise.
     """
-    sets, singles = [], []
-    for one in series:
-        if one.problem:
-            continue
-        limits.check_voxels(one.stacks[0].size)
-        if len(one.stacks) > 1:
-            sets.append(EchoSet(one.stacks, [one]))
-        else:
-            singles.append(one)
-    while singles:
-        first = singles.pop(0)
-        family = [first, *(s for s in singles if _siblings(first, s))]
-        by_echo: dict[tuple, Series] = {}
-        for member in family:
-            frame = member.stacks[0].frames[0]
-            by_echo.setdefault((round(frame.echo_time_ms or 0.0, 3), frame.echo_number or 0), member)
-        if len(by_echo) > 1:
-            members = [by_echo[k] for k in sorted(by_echo)]
-            sets.append(EchoSet([m.stacks[0] for m in members], members))
-            singles = [s for s in singles if s not in family]
-    return sets
-
-
-def _siblings(a: Series, b: Series) -> bool:
-    one, other = a.stacks[0].frames[0], b.stacks[0].frames[0]
-    return (a.header.study_uid == b.header.study_uid and a.header.modality == b.header.modality
-            and _close(one.repetition_time_ms, other.repetition_time_ms)
-            and _close(one.flip_angle_deg, other.flip_angle_deg)
-            and a.stacks[0].same_place(b.stacks[0]))
-
-
-def _close(a: float | None, b: float | None) -> bool:
-    return a is b or (a is not None and b is not None and abs(a - b) <= 1e-3 * max(abs(a), abs(b)))
+    promised = max((f.header.promised or 0 for f in series.frames), default=0)
+    study = [f for f in source.scan.frames if f.header.study_uid == series.header.study_uid]
+    if len(series.frames) < promised and (len(study) == len(series.frames) or len(study) < promised):
+        warnings.append(("IMAGES_MISSING", f"The header promises {promised} images, but the input holds "
+                         f"{len(series.frames)}; slices at the edge may be missing."))

@@ -5,10 +5,12 @@ Names, identifiers, dates, places, UIDs and free text other than the (cleaned) s
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..side_words import side_in_words
-from .dicom_frames import number, quiet_pydicom, without_identifiers
+from .dicom_frames import quiet_pydicom
+from .dicom_values import number, without_identifiers
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -22,7 +24,8 @@ def header_facts(stack: Stack) -> dict:
     Returns
     -------
     dict
-        manufacturer, model, field_strength_t, modality, body_part, laterality (``"right"``, ``"left"`` or None),
+        manufacturer, model, field_strength_t, modality, body_part, names_knee (whether a description or the body part
+        says knee), laterality (``"right"``, ``"left"`` or None),
         series_description, sequence_name, scanning_sequence, acquisition_type (2D, 3D), repetition_time_ms,
         echo_times_ms (list), flip_angle_deg, echo_train_length, pixel_bandwidth_hz, spacing_mm (i, j, k),
         slice_thickness_mm, matrix (columns, rows, slices).
@@ -34,6 +37,8 @@ def header_facts(stack: Stack) -> dict:
         try:
             dataset = pydicom.dcmread(frame.header.path, stop_before_pixels=True, force=True)
             facts = _from_dataset(dataset, frame.index or 0)
+        except (NameError, ImportError):  # not the header's fault
+            raise
         except Exception:  # the facts are a courtesy; a header that yields none is no reason to stop
             facts = _from_dataset({}, 0)
     facts.update(
@@ -63,6 +68,7 @@ def _from_dataset(dataset: Dataset | dict, index: int) -> dict:
         "model": text("ManufacturerModelName"),
         "field_strength_t": _tesla(quantity("MagneticFieldStrength")),
         "body_part": text("BodyPartExamined") or text("BodyPartExamined", "FrameAnatomySequence"),
+        "names_knee": _names_knee(dataset) or None,
         "laterality": laterality_of(dataset, index),
         "sequence_name": text("PulseSequenceName") or text("SequenceName") or _ge_sequence(dataset),
         "scanning_sequence": text("ScanningSequence"),
@@ -84,6 +90,16 @@ def _functional(dataset: Dataset | dict, index: int, sequence: str, keyword: str
             if items and keyword in items[0]:
                 return items[0][keyword].value
     return dataset.get(keyword)
+
+
+_KNEE = re.compile(r"KNEE|KNIE|GENOU|RODILLA|GINOCCHI|JOELHO|KN(\u00c4|AE?)|POLVI|KOLAN|\u819d|\u30d2\u30b6",
+                   re.IGNORECASE)
+
+
+def _names_knee(dataset: Dataset | dict) -> bool:
+    return any(_KNEE.search(str(dataset.get(keyword) or "")) for keyword in (
+        "BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription", "RequestedProcedureDescription",
+        "PerformedProcedureStepDescription"))
 
 
 def _tesla(value: float | None) -> float | None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, KneePipelineError, MissingFileError
+from ..errors import InvalidFormatError, KneePipelineError
+from .detached import data_file
 from .limits import MIB
 
 SHEAR_TOLERANCE = 1e-3
@@ -100,6 +101,31 @@ def decompose(affine: np.ndarray, warnings: list[tuple[str, str]]) -> tuple[np.n
     return spacing, affine[:3, 3], direction
 
 
+STATE_IT = ("State it with --spacing X,Y,Z (mm along the file's own axes), or give the scanner's DICOM.")
+
+
+def no_spacing(kind: str) -> InvalidFormatError:
+    """The sentence for a file that does not tell how large its voxels are."""
+    return InvalidFormatError(f"The {kind} file does not tell how large its voxels are, which every measure depends "
+                              "on.", STATE_IT)
+
+
+def with_spacing(affine: np.ndarray, spacing: tuple[float, float, float], own: np.ndarray | None,
+                 warnings: list[tuple[str, str]]) -> np.ndarray:
+    """The affine with a stated voxel size (mm along i, j, k) in place of its own, and a word about it.
+
+    The first voxel stays where it is. ``own`` is the size that the file tells, None if it tells none.
+    """
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    result = affine.copy()
+    result[:3, :3] = affine[:3, :3] / np.where(lengths > 0, lengths, 1.0) * np.asarray(spacing, dtype=float)
+    told = "tells none" if own is None else "says " + " x ".join(f"{s:.4g}" for s in own)
+    if own is None or not np.allclose(own, spacing, rtol=1e-3):
+        warnings.append(("SPACING_STATED", f"The voxel size of {' x '.join(f'{s:g}' for s in spacing)} mm was stated "
+                         f"with --spacing; the file {told}."))
+    return result
+
+
 def check_spacing(spacing: np.ndarray) -> None:
     """Raise InvalidFormatError for a spacing no scanner produces: outside 0.001 to 100 mm."""
     values = np.asarray(spacing, dtype=float)
@@ -126,8 +152,8 @@ def join_files(header: Path, names: list[str], count: int,
 
     Raises
     ------
-    MissingFileError
-        If a data file is not there.
+    InvalidFormatError, InputTooLargeError, MissingFileError
+        If a data file is not below the header's folder, too large, or not there.
     ValueError
         If the elements cannot be shared evenly.
     """
@@ -135,12 +161,7 @@ def join_files(header: Path, names: list[str], count: int,
         raise ValueError("the files cannot share the voxels evenly")
     parts = []
     for name in names:
-        try:
-            data = (header.parent / name).read_bytes()
-        except (OSError, ValueError):
-            raise MissingFileError(f"The file that the {header.suffix.lower()} header names for its voxels does not "
-                                   "exist.", "Keep header and data file together.") from None
-        parts.append(decode(data, count // len(names)))
+        parts.append(decode(data_file(header, name).read_bytes(), count // len(names)))
     return np.concatenate(parts)
 
 

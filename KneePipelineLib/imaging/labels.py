@@ -98,7 +98,7 @@ FINE_REGIONS = tuple(Structure(*entry, _CARTILAGE, side) for side, entries in (
         (56, "icLF", "Lateral weight-bearing femur, internal", (115, 140, 45)),
         (58, "lTrF", "Lateral trochlea", (110, 165, 225)), (60, "lP", "Lateral patellar facet", (135, 215, 225)),
     ))) for entry in entries)
-"""The sixteen subregions of Eckstein et al. (2006), by their published names, and the halves of trochlea and patella."""
+"""The sixteen subregions of Eckstein et al. (2006) by their published names, and the halves of trochlea and patella."""
 
 PLATES = {"MT": ("cMT", "eMT", "iMT", "aMT", "pMT"), "LT": ("cLT", "eLT", "iLT", "aLT", "pLT"),
           "cMF": ("ccMF", "ecMF", "icMF"), "cLF": ("ccLF", "ecLF", "icLF")}

@@ -10,7 +10,7 @@ import math
 
 NUMBERS = ("echo_time_ms", "repetition_time_ms", "flip_angle_deg", "gl_area", "tg_us", "field_strength_t",
            "slice_thickness_mm", "echo_number")
-WORDS = ("modality", "laterality", "body_part", "manufacturer", "units")
+WORDS = ("modality", "laterality", "body_part", "manufacturer", "acquisition", "kind", "units")
 _PREFIX = "KneePipeline_"
 
 

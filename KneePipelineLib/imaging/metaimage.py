@@ -12,18 +12,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, MissingFileError
-from .formats import ImageFile, colour, damaged, decompose, inflate, join_files, split_size
+from ..errors import KneePipelineError
+from .detached import numbered_names
+from .formats import (
+    ImageFile,
+    colour,
+    damaged,
+    decompose,
+    inflate,
+    join_files,
+    no_spacing,
+    split_size,
+    with_spacing,
+)
 from .limits import MIB, Limits
 
 _MAX_HEADER_BYTES = MIB
+_SPACINGS = ("ElementSpacing", "ElementSize")
 _TYPES = {"MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
           "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
           "MET_DOUBLE": "f8"}
 
 
-def open_metaimage(path: Path, limits: Limits) -> ImageFile:
-    """Read the header; see :class:`~KneePipelineLib.imaging.formats.ImageFile`."""
+def open_metaimage(path: Path, limits: Limits, stated: tuple[float, float, float] | None = None) -> ImageFile:
+    """Read the header; see :class:`~KneePipelineLib.imaging.formats.ImageFile`. ``stated``: a voxel size in mm."""
     try:
         fields, names, start = _parse(path)
         sizes = tuple(int(n) for n in fields["DimSize"].split())
@@ -41,6 +53,11 @@ def open_metaimage(path: Path, limits: Limits) -> ImageFile:
     limits.check_voxels(size)
     limits.check_echoes(channels * repeats)
     warnings: list[tuple[str, str]] = []
+    own = any(name in fields for name in _SPACINGS)
+    if stated is not None:
+        affine = with_spacing(affine, stated, np.linalg.norm(affine[:3, :3], axis=0) if own else None, warnings)
+    elif not own:
+        raise no_spacing("MetaImage")
     spacing, origin, direction = decompose(affine, warnings)
     shape = (repeats, *size[::-1], channels)
     load = _loader(path, fields, names, start, shape, dtype)
@@ -63,14 +80,11 @@ def _parse(path: Path) -> tuple[dict[str, str], list[str], int]:
     if target.upper() == "LOCAL":
         return fields, [], end.end()
     if target.startswith("LIST"):
-        return fields, [n.strip() for n in head[end.end():].decode("utf-8", "replace").splitlines() if n.strip()], 0
-    pattern = re.fullmatch(r"(\S*%0?\d*d\S*)\s+(\d+)\s+(\d+)\s+(\d+)", target)
-    if pattern:
-        first, last, step = (int(pattern.group(n)) for n in (2, 3, 4))
-        if step == 0 or (last - first) // step > 100_000:
-            raise ValueError("endless list of files")
-        return fields, [pattern.group(1) % n for n in range(first, last + 1, step)], 0
-    return fields, [target], 0
+        names = [n.strip() for n in head[end.end():].decode("utf-8", "replace").splitlines() if n.strip()]
+        if not names:
+            raise ValueError("a list without files")
+        return fields, names, 0
+    return fields, numbered_names(target) or [target], 0
 
 
 def _affine(fields: dict[str, str], dimension: int) -> np.ndarray:
@@ -82,7 +96,7 @@ def _affine(fields: dict[str, str], dimension: int) -> np.ndarray:
             raise ValueError("wrong number of values")
         return result
 
-    spacing = values(dimension, np.ones(dimension), "ElementSpacing", "ElementSize")
+    spacing = values(dimension, np.ones(dimension), *_SPACINGS)
     origin = values(dimension, np.zeros(dimension), "Offset", "Origin", "Position")
     matrix = values(dimension**2, np.eye(dimension).ravel(), "TransformMatrix", "Rotation", "Orientation")
     affine = np.eye(4)
@@ -101,7 +115,7 @@ def _loader(path: Path, fields: dict[str, str], names: list[str], start: int, sh
         try:
             if not loaded:
                 loaded.append(_elements(path, fields, names, start, int(np.prod(shape)), dtype).reshape(shape))
-        except (MemoryError, InvalidFormatError, MissingFileError):
+        except (MemoryError, KneePipelineError):
             raise
         except Exception as error:
             raise damaged("MetaImage", error) from None

@@ -13,8 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InvalidFormatError, MissingFileError
-from .formats import ImageFile, colour, complex_numbers, damaged, decompose, inflate, join_files, split_size
+from ..errors import InvalidFormatError, KneePipelineError
+from .detached import numbered_names
+from .formats import (
+    ImageFile,
+    colour,
+    complex_numbers,
+    damaged,
+    decompose,
+    inflate,
+    join_files,
+    no_spacing,
+    split_size,
+    with_spacing,
+)
 from .limits import MIB, Limits
 from .metadata import meta_from_header
 
@@ -48,8 +60,8 @@ class _Header:
         return next((self.fields[n] for n in names if n in self.fields), None)
 
 
-def open_nrrd(path: Path, limits: Limits) -> ImageFile:
-    """Read the header; see :class:`~KneePipelineLib.imaging.formats.ImageFile`."""
+def open_nrrd(path: Path, limits: Limits, stated: tuple[float, float, float] | None = None) -> ImageFile:
+    """Read the header; see :class:`~KneePipelineLib.imaging.formats.ImageFile`. ``stated``: a voxel size in mm."""
     try:
         header = _parse(path)
         sizes = [int(n) for n in header.fields["sizes"].split()]
@@ -74,6 +86,12 @@ def open_nrrd(path: Path, limits: Limits) -> ImageFile:
     if _space(header) not in _TO_LPS:
         warnings.append(("NO_ORIENTATION", "The NRRD file does not say how it lies in the patient; it was taken as "
                          "left-posterior-superior, so left and right may be swapped."))
+    missing = header.get("space directions") is None and not np.isfinite(affine[:3, :3]).all()
+    if stated is not None:
+        own = None if missing else np.linalg.norm(affine[:3, :3], axis=0)
+        affine = with_spacing(np.where(np.isfinite(affine), affine, np.eye(4)), stated, own, warnings)
+    elif missing:
+        raise no_spacing("NRRD")
     spacing, origin, direction = decompose(affine, warnings)
     load = _loader(path, header, sizes, np.dtype(code), others)
     return ImageFile("NRRD", size, components, spacing, origin, direction, load, header.pairs,
@@ -98,7 +116,7 @@ def _parse(path: Path) -> _Header:
         if line.startswith("#"):
             continue
         if "data file" in fields and fields["data file"].startswith("LIST"):
-            files.append(line.strip())
+            files += [line.strip()] if line.strip() else []
         elif pair and (not colon or len(key) < len(name)):
             pairs[key] = value.replace("\\n", "\n").replace("\\\\", "\\")
         elif colon:
@@ -113,18 +131,19 @@ def _space(header: _Header) -> str:
 
 
 def _geometry(header: _Header, sizes: list[int], kinds: list[str]) -> tuple[list[int], np.ndarray]:
-    """The axes that are space, and the (4, 4) matrix from their indices to LPS mm."""
+    """The axes that are space, and the (4, 4) matrix from their indices to LPS mm; NaN where a spacing is missing."""
     affine = np.eye(4)
     directions = header.get("space directions")
     if directions is None:
         spatial = [a for a, kind in enumerate(kinds) if kind in _SPATIAL_KINDS][:3]
-        spacings = (header.get("spacings") or "1 " * len(sizes)).split()
+        spacings = (header.get("spacings") or "nan " * len(sizes)).split()
         mins = (header.get("axis mins") or "0 " * len(sizes)).split()
         for column, axis in enumerate(spatial):
             affine[column, column] = float(spacings[axis])
             affine[column, 3] = float(mins[axis]) if mins[axis].lower() != "nan" else 0.0
         return spatial, affine
-    vectors = re.findall(r"none|\([^)]*\)", directions)
+    vectors = ["none" if set(v.lower().strip("()").split(",")) == {"nan"} else v
+               for v in re.findall(r"none|\([^)]*\)", directions.replace(" ,", ",").replace(", ", ","))]
     if len(vectors) != len(sizes):
         raise ValueError("space directions do not fit the dimension")
     spatial = [a for a, v in enumerate(vectors) if v != "none"][:3]  # a fourth, of a "-time" space, repeats the volume
@@ -166,7 +185,7 @@ def _loader(path: Path, header: _Header, sizes: list[int], dtype: np.dtype,
             if not loaded:
                 flat = _elements(path, header, int(np.prod(sizes, dtype=object)), dtype)
                 loaded.append(flat.reshape(sizes[::-1]))
-        except (MemoryError, InvalidFormatError, MissingFileError):
+        except (MemoryError, KneePipelineError):
             raise
         except Exception as error:
             raise damaged("NRRD", error) from None
@@ -194,14 +213,10 @@ def _data_files(header: _Header) -> list[str]:
     if text is None:
         return []
     if text.startswith("LIST"):
-        return [name for name in header.data_files if name]
-    pattern = re.fullmatch(r"(\S*%0?\d*d\S*)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)(\s+\d+)?", text)
-    if not pattern:
-        return [text]
-    first, last, step = (int(pattern.group(n)) for n in (2, 3, 4))
-    if step == 0 or abs(last - first) // abs(step) > 100_000:
-        raise ValueError("endless list of files")
-    return [pattern.group(1) % n for n in range(first, last + (1 if step > 0 else -1), step)]
+        if not header.data_files:
+            raise ValueError("a list without files")
+        return header.data_files
+    return numbered_names(text) or [text]
 
 
 def _decode(data: bytes, header: _Header, count: int, dtype: np.dtype) -> np.ndarray:

@@ -8,8 +8,18 @@ import numpy as np
 
 from ..errors import DicomError, InvalidFormatError
 from .choices import check_echo, root_sum_of_squares
-from .dicom_series import SeriesInfo, all_series, choose, echo_sets, readable_stacks, select, warn_of_scan
+from .dicom_series import (
+    Series,
+    SeriesInfo,
+    all_series,
+    choose,
+    readable_stacks,
+    select,
+    warn_of_missing,
+    warn_of_source,
+)
 from .dicom_volumes import volumes_of
+from .echo_sets import echo_sets, is_pair, set_of
 from .formats import ImageFile
 from .limits import DEFAULT_LIMITS, Limits
 from .metaimage import open_metaimage
@@ -20,10 +30,12 @@ from .source import Source, open_input
 from .volume import Volume
 
 PathLike = str | os.PathLike | Source
+Spacing = tuple[float, float, float]
 
 
 def read_image(path: PathLike, *, series: str | int | None = None, echo: int | str | None = None,
-               limits: Limits = DEFAULT_LIMITS, allow_nan: bool = False) -> Volume:
+               side: str | None = None, spacing: Spacing | None = None, limits: Limits = DEFAULT_LIMITS,
+               allow_nan: bool = False) -> Volume:
     """Read one 3-D image: DICOM (folder, file, zip), NIfTI, NRRD or MetaImage.
 
     Parameters
@@ -32,10 +44,15 @@ def read_image(path: PathLike, *, series: str | int | None = None, echo: int | s
         A file, a folder, a zip archive, or what :func:`open_input` gave.
     series : str or int, optional
         DICOM only: SeriesInstanceUID, SeriesNumber, or a part of the series description. Without it the largest 3-D
-        series is read and a warning tells so.
-    echo : int or "rss", optional
+        series of original images is read and a warning tells so.
+    echo : int or str, optional
         Needed if the input holds several echoes: the echo's number, counted from 1 in the order of echo time, or
-        ``"rss"`` for the root of the sum of squares of all.
+        ``"rss"`` for the root of the sum of squares of all. Of a series that holds images of several kinds or
+        repetitions, also the kind (``"fat"``, ``"in-phase"``, ``"T2 map"`` ...) or the number of the repetition.
+    side : str, optional
+        ``"left"`` or ``"right"``: which knee, of a DICOM series that holds a stack of slices of each.
+    spacing : (3,) floats, optional
+        A voxel size in mm along the file's own axes (columns, rows, slices), in place of a missing or wrong one.
     limits : Limits
         Checked from headers, before pixels are loaded.
     allow_nan : bool
@@ -45,8 +62,9 @@ def read_image(path: PathLike, *, series: str | int | None = None, echo: int | s
     -------
     Volume
         ``meta`` holds ``format``, ``echo_time_ms``, ``repetition_time_ms``, ``flip_angle_deg``, ``gl_area``, ``tg_us``,
-        ``modality``, ``laterality``, ``field_strength_t``, ``body_part`` (None where unknown), ``warnings`` (a list of
-        (code, sentence)) and, for DICOM, ``header`` (facts) and ``dicom_files`` (never to be written to results).
+        ``modality``, ``laterality``, ``field_strength_t``, ``body_part`` (None where unknown), ``kind`` (what a DICOM
+        image shows, see :mod:`~KneePipelineLib.imaging.image_kinds`), ``warnings`` (a list of (code, sentence)) and,
+        for DICOM, ``header`` (facts) and ``dicom_files`` (never to be written to results).
 
     Raises
     ------
@@ -54,7 +72,7 @@ def read_image(path: PathLike, *, series: str | int | None = None, echo: int | s
         MissingFileError, NothingUsableError, InvalidFormatError, EchoChoiceError, DicomError, InputTooLargeError or
         ConfigError, each with one sentence and a hint.
     """
-    with open_input(path, limits=limits) as source:
+    with open_input(path, limits=limits, side=side, spacing=spacing) as source:
         if source.kind == "DICOM":
             volume = _read_dicom(source, series, echo, limits)
         else:
@@ -69,20 +87,35 @@ def read_image(path: PathLike, *, series: str | int | None = None, echo: int | s
 
 def _read_dicom(source: Source, series: str | int | None, echo: int | str | None, limits: Limits) -> Volume:
     warnings: list[tuple[str, str]] = []
-    stacks = readable_stacks(choose(source, series, warnings), source.scan)
-    limits.check_echoes(len(stacks))
+    chosen = choose(source, series, warnings)
+    kind = kind_wanted(echo, chosen)
+    found = readable_stacks(chosen, source, kind)
+    warn_of_missing(chosen, source, warnings)
+    stacks, are_echoes = found.stacks, found.echoes
     limits.check_voxels(stacks[0].size)
-    choice = check_echo(echo, len(stacks))
+    apart = None if are_echoes or kind else set_of(chosen, echo_sets(all_series(source), limits))
+    if apart is not None and series is None and is_pair(apart.stacks):
+        stacks, are_echoes = apart.stacks, True
+    if are_echoes:
+        limits.check_echoes(len(stacks))
+    choice = check_echo(None if kind else echo, len(stacks)) if are_echoes or (echo and not kind) else 1
     wanted = stacks if choice == "rss" else [stacks[(choice or 1) - 1]]
     volumes = volumes_of(wanted, limits, temporary=source.temporary)
     volume = root_sum_of_squares(volumes) if choice == "rss" else volumes[0]
-    volume.meta["warnings"] = warnings
-    volume.meta["echoes"] = len(stacks)
-    volume.meta["header"]["echo_times_ms"] = [s.echo_time_ms for s in stacks]
+    volume.meta["warnings"] = warnings + found.notes
+    volume.meta["echoes"] = len(stacks) if are_echoes else len(apart.stacks) if apart else 1
+    volume.meta["header"]["echo_times_ms"] = [s.echo_time_ms for s in (stacks if are_echoes else wanted[:1])]
     return volume
 
 
-def read_echoes(path: PathLike, *, series: str | int | None = None, limits: Limits = DEFAULT_LIMITS) -> list[Volume]:
+def kind_wanted(echo: int | str | None, series: Series) -> str:
+    """The kind of image that the choice of an echo names, if the series holds it; else ""."""
+    word = str(echo or "").strip().casefold()
+    return next((kind for kind in series.kinds if kind.casefold() == word), "")
+
+
+def read_echoes(path: PathLike, *, series: str | int | None = None, side: str | None = None,
+                spacing: Spacing | None = None, limits: Limits = DEFAULT_LIMITS) -> list[Volume]:
     """Read all echoes of a multi-echo or qDESS acquisition, in the order of echo time (first echo first).
 
     A DICOM input may hold the echoes in one series, or in one series each; the latter are joined if they lie at the
@@ -98,7 +131,7 @@ def read_echoes(path: PathLike, *, series: str | int | None = None, limits: Limi
     KneePipelineError
         As :func:`read_image`; DicomError or InvalidFormatError if there is only one echo.
     """
-    with open_input(path, limits=limits) as source:
+    with open_input(path, limits=limits, side=side, spacing=spacing) as source:
         if source.kind == "DICOM":
             volumes = _read_dicom_echoes(source, series, limits)
         else:
@@ -115,7 +148,7 @@ def read_echoes(path: PathLike, *, series: str | int | None = None, limits: Limi
 def _read_dicom_echoes(source: Source, series: str | int | None, limits: Limits) -> list[Volume]:
     found = all_series(source)
     warnings: list[tuple[str, str]] = []
-    warn_of_scan(source.scan, warnings)
+    warn_of_source(source, warnings)
     sets = echo_sets(found, limits)
     if series is not None:
         wanted = select(found, series)
@@ -124,11 +157,17 @@ def _read_dicom_echoes(source: Source, series: str | int | None, limits: Limits)
         sets = [s for s in sets if any(f.header.path == source.single for m in s.series for f in m.frames)]
     if not sets:
         candidates = select(found, series) if series is not None else found
-        readable_stacks(max(candidates, key=lambda s: s.voxels), source.scan)
+        repeats = len(readable_stacks(max(candidates, key=lambda s: s.voxels), source).stacks)
+        if repeats > 1:
+            raise DicomError(f"The input holds {repeats} images of every slice, but its header does not tell them "
+                             "apart as echoes, and T2 needs echoes.", "Give the multi-echo or qDESS series.")
         raise DicomError("The input holds a single echo of every slice, but T2 needs at least two.",
                          "Give the multi-echo or qDESS series.")
     best = max(sets, key=lambda s: (len(s.stacks), s.series[0].voxels))
     limits.check_echoes(len(best.stacks))
+    for member in best.series:
+        warn_of_missing(member, source, warnings)
+        warnings.extend(member.reading().notes)
     if len(sets) > 1:
         warnings.append(("SEVERAL_ECHO_SETS", f"The input holds {len(sets)} multi-echo acquisitions; the one with "
                          f"{len(best.stacks)} echoes was read (series {best.series[0].label()})."))
@@ -156,7 +195,8 @@ def list_series(path: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> list[Seri
                            (None,) * image.components)]
 
 
-def dicom_facts(path: PathLike, *, series: str | int | None = None, limits: Limits = DEFAULT_LIMITS) -> dict:
+def dicom_facts(path: PathLike, *, series: str | int | None = None, side: str | None = None,
+                spacing: Spacing | None = None, limits: Limits = DEFAULT_LIMITS) -> dict:
     """The normalised, de-identified header of the series that :func:`read_image` would read, without its pixels.
 
     See :func:`KneePipelineLib.imaging.facts.header_facts` for the entries. For other formats, which know nothing of the
@@ -164,15 +204,16 @@ def dicom_facts(path: PathLike, *, series: str | int | None = None, limits: Limi
     """
     from .facts import header_facts
 
-    with open_input(path, limits=limits) as source:
+    with open_input(path, limits=limits, side=side, spacing=spacing) as source:
         if source.kind == "DICOM":
-            stacks = readable_stacks(choose(source, series, []), source.scan)
+            found = readable_stacks(choose(source, series, []), source)
+            stacks = found.stacks if found.echoes else found.stacks[:1]
             return {**header_facts(stacks[0]), "format": "DICOM", "echo_times_ms": [s.echo_time_ms for s in stacks]}
         image = _open_image(source, limits)
         return {"format": image.format, "spacing_mm": [float(s) for s in image.spacing], "matrix": list(image.size)}
 
 
-def read_labels(path: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> Volume:
+def read_labels(path: PathLike, *, spacing: Spacing | None = None, limits: Limits = DEFAULT_LIMITS) -> Volume:
     """Read a label map: NIfTI, NRRD (.nrrd, .seg.nrrd) or MetaImage; floating-point files of whole numbers too.
 
     Returns
@@ -186,7 +227,7 @@ def read_labels(path: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> Volume:
     KneePipelineError
         As :func:`read_image`; InvalidFormatError for fractions or negative values, which no label map has.
     """
-    with open_input(path, limits=limits) as source:
+    with open_input(path, limits=limits, spacing=spacing) as source:
         if source.kind == "DICOM":
             raise InvalidFormatError("A label map cannot be read from DICOM.",
                                      "Save the segmentation as .seg.nrrd, .nrrd or .nii.gz.")
@@ -225,7 +266,7 @@ def _whole_numbers(array: np.ndarray) -> np.ndarray:
 
 def _open_image(source: Source, limits: Limits) -> ImageFile:
     openers = {"NIfTI": open_nifti, "NRRD": open_nrrd, "MetaImage": open_metaimage}
-    return openers[source.kind](source.path, limits)
+    return openers[source.kind](source.path, limits, source.spacing)
 
 
 def _file_volume(image: ImageFile, component: int) -> Volume:

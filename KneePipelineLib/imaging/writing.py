@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError, KneePipelineError, MissingFileError
+from ..errors import ConfigError, FileInUseError, KneePipelineError, MissingFileError
+from ..system.atomic import whole_file
 from .metadata import meta_to_header
 from .volume import Volume
 
@@ -45,29 +45,26 @@ def write_volume(volume: Volume, path: str | os.PathLike) -> Path:
         The disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    suffix, write = _writer(path.name)
+    write = _writer(path.name)
     if not path.parent.is_dir():
         raise MissingFileError("The folder that an image should be written to does not exist.", "Create it first.")
     stored = _storable(volume)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part{suffix}")
     try:
-        write(stored, temporary)
-        with open(temporary, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        with whole_file(path) as temporary:
+            write(stored, temporary)
+    except FileInUseError:
+        raise
     except OSError as error:
         raise _cannot_write(error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
-def _writer(name: str) -> tuple[str, Callable[[Volume, Path], None]]:
+def _writer(name: str) -> Callable[[Volume, Path], None]:
     lower = name.lower()
     for suffix, write in ((".nrrd", _write_nrrd), (".nii.gz", _write_nifti), (".nii", _write_nifti),
                           (".mha", _write_mha)):
         if lower.endswith(suffix):
-            return suffix, write
+            return write
     raise ConfigError("An image can be written as .nrrd, .nii.gz, .nii or .mha only.", "Change the file name's ending.")
 
 

@@ -18,11 +18,17 @@ SAMPLES = 1200
 KEPT = 0.85
 """The share of the pairs that counts: the worst 15 % are trimmed."""
 
+LENGTH_MM = 30.0
+"""About how far a bone's points lie from their middle: turns and shifts are of one size in these units."""
+
 SAME_SIDE = 0.5
 """Least cosine between the normals of a pair."""
 
-ROUNDS = (("rigid", 14, 1.0), ("similarity", 6, 0.25), ("affine", 14, 0.25))
-"""Kind of map, rounds, and how much of a pair's offset across the normal is followed; along the normal all of it."""
+ROUNDS = (("rigid", 12), ("similarity", 5), ("affine", 8))
+"""Kind of map and rounds."""
+
+SLIDE = 0.05
+"""How much a pair's offset across the normal weighs beside that along it: enough to hold what can slide freely."""
 
 BENDS, BEND_ROUNDS, BEND_MM, STIFFNESS = 80, 6, 14.0, 1.0
 """Gaussian bends: how many, in how many rounds, how wide, and how strongly they are held back."""
@@ -82,16 +88,15 @@ def correspond(points: np.ndarray, normals: np.ndarray, target: Surface, near: n
     if centred:
         shift = pairs.points.mean(axis=0) - points[near].mean(axis=0)
     turn = linear
-    for kind, rounds, slide in ROUNDS:
+    for kind, rounds in ROUNDS:
         if kind != "affine":
             chosen = rng.permutation(np.flatnonzero(near))[:SAMPLES]
         own, own_normals = points[chosen], normals[chosen]
         for _ in range(rounds):
             moved = own @ linear.T + shift
             which, there, across, _ = pairs.of(moved, _turned(own_normals, linear))
-            offset = there - moved[which]
-            along = np.einsum("ij,ij->i", offset, across)[:, None] * across
-            linear, shift = _fitted(own[which], moved[which] + along + slide * (offset - along), kind)
+            more, push = _step(moved[which], there, across, kind)
+            linear, shift = more @ linear, more @ shift + push
         if kind != "affine":
             turn = linear / np.cbrt(np.linalg.det(linear))
             inside = shown(points @ linear.T + shift)
@@ -161,18 +166,29 @@ def _turned(normals: np.ndarray, linear: np.ndarray) -> np.ndarray:
     return turned / np.maximum(np.linalg.norm(turned, axis=1), 1e-9)[:, None]
 
 
-def _fitted(source: np.ndarray, wanted: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Matrix and shift of the least-squares ``rigid``, ``similarity`` (Umeyama 1991) or ``affine`` map."""
-    middle, there = source.mean(axis=0), wanted.mean(axis=0)
-    a, b = source - middle, wanted - there
-    if kind == "affine":
-        linear = np.linalg.solve(a.T @ a + 1e-6 * np.eye(3), a.T @ b).T
-    else:
-        u, s, v = np.linalg.svd(b.T @ a)
-        sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ v))])
-        scale = float((s * sign).sum() / (a * a).sum()) if kind == "similarity" else 1.0
-        linear = scale * (u * sign) @ v
-    return linear, there - linear @ middle
+def _step(points: np.ndarray, there: np.ndarray, across: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Matrix and shift that bring points nearer to the planes through their partners (Chen and Medioni 1992).
+
+    A ``rigid`` map has three turns, a ``similarity`` a stretch as well, an ``affine`` one nine entries; all a shift.
+    """
+    middle = points.mean(axis=0)
+    centred, offset = (points - middle) / LENGTH_MM, there - points
+    entries = np.eye(9).reshape(9, 3, 3)
+    if kind != "affine":
+        turns = [np.cross(axis, np.eye(3)).T for axis in np.eye(3)]
+        entries = np.array([*turns, np.eye(3)][: 3 if kind == "rigid" else 4])
+    moves = np.concatenate([np.einsum("kij,nj->nik", entries, centred),
+                            np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=2)
+    toward = np.einsum("nik,ni->nk", moves, across)
+    normal = toward.T @ toward + SLIDE * np.einsum("nik,nil->kl", moves, moves)
+    wanted = toward.T @ np.einsum("ni,ni->n", offset, across) + SLIDE * np.einsum("nik,ni->k", moves, offset)
+    solved = np.linalg.solve(normal + 1e-9 * np.eye(len(normal)), wanted)
+    matrix = np.eye(3) + np.einsum("k,kij->ij", solved[:-3], entries) / LENGTH_MM
+    if kind != "affine":
+        u, _, v = np.linalg.svd(matrix)
+        scale = 1.0 if kind == "rigid" else float(np.cbrt(np.linalg.det(matrix)))
+        matrix = scale * u @ v
+    return matrix, solved[-3:] + middle - matrix @ middle
 
 
 def _gaussians(points: np.ndarray, centres: np.ndarray) -> np.ndarray:

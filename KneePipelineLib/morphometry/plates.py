@@ -7,44 +7,53 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..imaging.labels import BONE_CARTILAGES, BY_NAME, BY_VALUE
-from .coverage import cartilage_share, covering_pieces
 from .footprint import MOST_RESIDUAL_MM, footprint, in_right_knee
 from .records import BoneSurface, MorphometryOptions
+from .thickness import BONE_REGIONS, thickness_on
 from .working import WorkingKnee
 
 OPEN_BARE = ("bare bone that is open to the margin is not counted there: dAB may be too small, tAB and ThC_tAB wrong")
 
 
 @dataclass(frozen=True, eq=False)
-class LostCartilage:
-    """Where femoral cartilage was: denuded vertices.
+class Plates:
+    """A bone with its footprints.
 
     Attributes
     ----------
-    vertices : (m,) int
-        Indices into the surface.
-    points, normals : (m, 3) floats
-        LPS mm, outward unit normals.
-    area_mm2 : (m,) floats
+    surface : BoneSurface
+        With ``footprint`` by plate.
+    bare : (n,) bool
+        Its denuded vertices.
+    turns : tuple of (3, 3) arrays
+        The bone's rotation onto each template's.
+    warnings : list of (code, sentence)
     """
 
-    vertices: np.ndarray
+    surface: BoneSurface
+    bare: np.ndarray
+    turns: tuple[np.ndarray, ...]
+    warnings: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class LostCartilage:
+    """Where femoral cartilage was: denuded vertices (m, 3) and outward normals in LPS mm, and their areas (m,)."""
+
     points: np.ndarray
     normals: np.ndarray
     area_mm2: np.ndarray
 
 
-def with_footprint(
-    surface: BoneSurface, knee: WorkingKnee, side: str, options: MorphometryOptions
-) -> tuple[BoneSurface, tuple[np.ndarray, ...], list[tuple[str, str]]]:
-    """The surface with ``footprint`` filled in by plate, the bone's turns onto the templates, and warnings.
+def with_footprint(surface: BoneSurface, knee: WorkingKnee, side: str, options: MorphometryOptions) -> Plates:
+    """Find the footprints on a bone's surface.
 
     A femur or patella without any cartilage label has no footprint: it was not segmented rather than worn. A tibial
     plate without cartilage beside one that has some is wholly bare.
     """
     covered = covered_plates(surface, knee, options)
     if not covered.any():
-        return replace(surface, footprint=covered), (), []
+        return Plates(replace(surface, footprint=covered), np.zeros(len(covered), bool), (), [])
     axes, mirrored = knee.bone_axes, side == "left"
     mesh = in_right_knee(axes.to_frame(surface.points), mirrored), surface.triangles
     found = footprint(surface.bone, mesh, in_right_knee(surface.normals @ axes.axes.T, mirrored),
@@ -58,28 +67,29 @@ def with_footprint(
         if (found.plate == label).any() and not (covered == label).any():
             warnings.append(("PLATE_BARE", f"Nothing is left of the {BY_VALUE[label].title.lower()}: it is counted as "
                              "wholly denuded (dAB 100 %, ThC_tAB 0 mm)."))
-    return replace(surface, footprint=found.plate), found.turns, warnings
+    return Plates(replace(surface, footprint=found.plate), (found.plate > 0) & (covered == 0), found.turns, warnings)
 
 
 def covered_plates(surface: BoneSurface, knee: WorkingKnee, options: MorphometryOptions) -> np.ndarray:
     """Canonical label of the cartilage on each vertex, 0 where bare, (n,) uint8."""
     plate = np.zeros(len(surface.points), np.uint8)
     thickest = np.zeros(len(plate))
-    bone = BY_NAME[surface.bone].value
-    for cartilage in BONE_CARTILAGES[bone]:
+    for cartilage in BONE_CARTILAGES[BY_NAME[surface.bone].value]:
         if cartilage in knee.boxes:
-            field, start = cartilage_share(knee, bone, cartilage, options.cartilage_variance_mm2)
-            thickness, _ = covering_pieces(knee, field, start, surface.points, surface.normals.astype(np.float64),
-                                           options.ray_outside_mm)
+            thickness, _ = thickness_on(surface, cartilage, knee, options)
             plate[thickness > thickest] = cartilage
             thickest = np.maximum(thickest, thickness)
     return plate
 
 
-def lost_cartilage(surface: BoneSurface, knee: WorkingKnee, options: MorphometryOptions) -> LostCartilage | None:
-    """The denuded vertices of a bone with a footprint; None if there are none."""
-    bare = np.flatnonzero((surface.footprint > 0) & (covered_plates(surface, knee, options) == 0))
-    if not len(bare):
-        return None
-    return LostCartilage(bare, surface.points[bare].astype(np.float64), surface.normals[bare].astype(np.float64),
+def lost_vertices(surface: BoneSurface, bare: np.ndarray) -> LostCartilage:
+    """The chosen vertices (n,) bool as lost cartilage."""
+    return LostCartilage(surface.points[bare].astype(np.float64), surface.normals[bare].astype(np.float64),
                          surface.vertex_area_mm2[bare])
+
+
+def lost_cartilage(femur: BoneSurface | None) -> LostCartilage | None:
+    """The denuded vertices of a prepared femur; None if there are none."""
+    if femur is None or not (bare := np.isin(femur.footprint, BONE_REGIONS["femur"])).any():
+        return None
+    return lost_vertices(femur, bare)

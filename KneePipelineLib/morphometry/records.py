@@ -39,8 +39,8 @@ JOINT_MEASURES = ("med_JSW_min_mm", "med_JSW_mean_mm", "lat_JSW_min_mm", "lat_JS
 """The measures of the joint as a whole; see joint.py."""
 
 MENISCUS_MEASURES = ("volume_mm3", "extrusion_mm", "coverage_percent")
-"""The measures of each meniscus: its volume, how far its outer edge lies beyond the edge of the tibial cartilage, and
-the percentage of the tibial cartilage's area that lies under it."""
+"""The measures of each meniscus: its volume, how far its outer edge lies beyond the bony margin of the tibial plateau,
+and the percentage of the plateau's total area that lies under it; see `menisci`."""
 
 WARNINGS = {
     "PATELLA_MISSING": "no patella in the label map",
@@ -49,7 +49,8 @@ WARNINGS = {
     "TIBIAL_SIDES_SWAPPED": "tibial cartilage voxels lay on the wrong side of the mid-line and were relabelled",
     "SIDE_GUESSED": "nothing but the femur's shape tells the side",
     "SIDE_CONTRADICTED": "the side asked for is not the one the tibial cartilages show",
-    "SEVERAL_COMPONENTS": "a bone came in several pieces; the largest was measured",
+    "SEVERAL_COMPONENTS": "pieces of a bone lie apart from the one that carries the joint and were left out",
+    "GROWTH_PLATES": "a bone is divided across its width; its parts were measured as one",
     "SHORT_SHAFT": "less bone in view than the crop rule keeps",
     "FOOTPRINT_NOT_FITTED": "the healthy footprint does not fit a bone; only enclosed bare bone counts there",
     "PLATE_BARE": "a tibial plate without any cartilage; counted as wholly denuded",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import SegmentationError
+from ..errors import ConfigError, SegmentationError
 from ..imaging.labels import (
     FIBULA,
     LATERAL_MENISCUS,
@@ -16,6 +16,7 @@ from ..imaging.labels import (
 from ..imaging.volume import Volume
 from .working import WorkingKnee, working_knee
 
+SIDES = ("auto", "right", "left")
 MIDLINE_TOLERANCE_MM = 7.0
 """How far from the middle of the tibia the line between both cartilages may be: the width of the spine."""
 
@@ -58,6 +59,41 @@ def side_shown(knee: WorkingKnee) -> str | None:
         offset = knee.points(FIBULA, 1.0).mean(axis=0)[0] - knee.points(TIBIA, 2.0).mean(axis=0)[0]
         return "right" if offset < 0 else "left"
     return None
+
+
+def decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, str]]]:
+    """The side to measure as, given what was asked for, and warnings.
+
+    Raises
+    ------
+    ConfigError
+        If ``side`` is not ``auto``, ``right`` or ``left``.
+    """
+    if side not in SIDES:
+        raise ConfigError(f"The side must be auto, right or left, not '{side}'.", "Give one of these with --side.")
+    shown = side_shown(knee)
+    if side == "auto":
+        if shown is not None:
+            return shown, []
+        guessed = side_of_condyles(knee)
+        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the femur tells the side; taken for a {guessed} "
+                          "knee. Give --side to be sure.")]
+    if shown not in (None, side):
+        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {shown} knee but was declared {side}; medial "
+                       "and lateral were exchanged to fit.")]
+    return side, []
+
+
+def exchanged_menisci(knee: WorkingKnee, side: str) -> WorkingKnee:
+    """With a declared side that the labels contradict, the menisci exchanged."""
+    if MEDIAL_MENISCUS not in knee.boxes or LATERAL_MENISCUS not in knee.boxes:
+        return knee
+    offset = knee.points(MEDIAL_MENISCUS).mean(axis=0)[0] - knee.points(LATERAL_MENISCUS).mean(axis=0)[0]
+    if (offset > 0) == (side == "right"):
+        return knee
+    table = np.arange(256, dtype=np.uint8)
+    table[[MEDIAL_MENISCUS, LATERAL_MENISCUS]] = LATERAL_MENISCUS, MEDIAL_MENISCUS
+    return knee.with_array(np.take(table, knee.array))
 
 
 def side_of_condyles(knee: WorkingKnee) -> str:

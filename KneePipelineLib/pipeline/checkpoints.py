@@ -7,12 +7,13 @@ Nothing is ever unpickled. A folder appears under its final name only when it is
 
 from __future__ import annotations
 
-import os
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..system.atomic import replace
 from . import faults
 from .files import fresh_folder, hash_file, hash_folder, hash_json, missing_files, read_json, remove, write_json
 
@@ -127,10 +128,11 @@ class CheckpointStore:
         final, old = self.folder(name), self.root / f".old-{name}"
         remove(old)
         if final.exists():
-            os.replace(final, old)
+            replace(final, old)
         faults.hit(f"commit:{manifest.step}")
-        os.replace(working, final)
-        remove(old)
+        replace(working, final)
+        with contextlib.suppress(OSError):  # the step is done; what is left of the old one goes with the next commit
+            remove(old)
 
     def forget(self, name: str) -> None:
         """Remove a finished step."""

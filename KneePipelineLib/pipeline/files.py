@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -11,6 +10,10 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+
+# Written as `system` does it; named here for the steps, which hash, write and read with one import.
+from ..system.atomic import write_json as write_json
+from ..system.atomic import write_text as write_text
 
 CHUNK_BYTES = 1 << 20
 
@@ -73,24 +76,6 @@ def missing_files(folder: Path | str, patterns: Iterable[str]) -> list[str]:
     folder = Path(folder)
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     return [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]
-
-
-def write_json(path: Path | str, values: Any) -> None:
-    """Replace a JSON file in one step."""
-    write_text(path, json.dumps(values, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path | str, text: str) -> None:
-    """Replace a text file in one step; a failure leaves the old one and nothing else."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(text.encode("utf-8"))
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def read_json(path: Path | str) -> Any:

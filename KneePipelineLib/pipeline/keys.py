@@ -102,7 +102,7 @@ def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]
             value = hash_file(value) if Path(value).is_file() else "missing"
         elif name in ("series", "nnunet"):
             value = hash_json(value)
-        values[name] = value
+        values[name] = list(value) if isinstance(value, tuple) else value
     return values
 
 

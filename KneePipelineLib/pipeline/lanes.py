@@ -18,9 +18,9 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from ..system.processes import TOKEN_VARIABLE, kill_tree
 from . import faults
 from .failures import Failure, from_exit
-from .processes import TOKEN_VARIABLE, kill_tree
 
 PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 LAST_WORDS = 60

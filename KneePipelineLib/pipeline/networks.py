@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import weights
-from ..errors import MissingFileError
+from ..errors import KneePipelineError, MissingFileError
 from ..job import JobOptions
+from ..nnunet_folders import stages_below
+from ..weights.layouts import stages_kind
 from .files import Check, hash_json, hash_weights, read_json
 
-OPTIONS = ("default_seg_model", "nnunet", "batch_size", "models", "seed")
+OPTIONS = ("default_seg_model", "nnunet", "ignore_structures", "batch_size", "models", "seed")
 """Options that matter only when a network segments."""
 
 
@@ -36,27 +38,52 @@ def weights_of_network(options: JobOptions) -> dict[str, Path]:
 
 
 def network_hashes(options: JobOptions, check: Check = lambda: None) -> dict[str, str]:
-    """Network -> hash of its weights, from the receipts of installed ones; empty when a label map is given."""
+    """Network -> hash of its weights and of the stages of them that run; empty when a label map is given."""
     if options.segmentation is not None:
         return {}
     named = _named(options)
     if named:
-        return {name: hash_weights(path, check) if path.exists() else "missing" for name, path in named.items()}
+        return {name: _hash_of_own(name, path, check) if path.exists() else "missing" for name, path in named.items()}
     model = weights.entry(options.model)
     members = model.needs if model.source.type == "virtual" else (model.name,)
     return {member: hash_of_installed(member, check) for member in members}
 
 
 def hash_of_installed(name: str, check: Check = lambda: None) -> str:
-    """One hash for an installed model, from its receipt; "missing" when it is not there."""
-    if weights.entry(name).source.type == "package":
-        try:
-            # The folder above the last stage's own: a cascade's first stage lies there, too.
-            return hash_weights(weights.location(name).parent, check)
-        except MissingFileError:
-            return "missing"
-    receipt = read_json(weights.models_dir() / name / "receipt.json")
-    return hash_json(receipt["files"]) if isinstance(receipt, dict) and "files" in receipt else "missing"
+    """One hash for an installed model, from its receipt and its stages; "missing" when it is not there."""
+    model = weights.entry(name)
+    folder = weights.store.folder_of(model)
+    if model.source.type == "package":
+        found = hash_weights(folder, check) if weights.state(name) == weights.store.BUNDLED else None
+    else:
+        receipt = read_json(folder / "receipt.json")
+        found = hash_json(receipt["files"]) if isinstance(receipt, dict) and "files" in receipt else None
+    return "missing" if found is None else _with_stages(found, name, folder)
+
+
+def _hash_of_own(name: str, path: Path, check: Check) -> str:
+    """The hash of weights that the options name: of every stage's folder, wherever below or beside ``path`` it lies."""
+    stages = _stages(name, path)
+    if not stages:
+        return hash_weights(path, check)
+    return hash_json({configuration: hash_weights(folder, check) for configuration, folder in stages.items()})
+
+
+def _with_stages(found: str, name: str, folder: Path) -> str:
+    """A hash of the files with what of them runs: the same files through other stages are another segmentation."""
+    stages = _stages(name, folder)
+    return hash_json([found, list(stages)]) if stages else found
+
+
+def _stages(name: str, folder: Path) -> dict[str, str]:
+    """Configuration -> folder of an nnU-Net model's stages; empty for other kinds, and where the run will complain."""
+    try:
+        model = weights.entry(name)
+        if model.kind != "nnunet":
+            return {}
+        return {stage.configuration: stage.folder for stage in stages_below(folder, stages_kind(model))}
+    except KneePipelineError:
+        return {}
 
 
 def _named(options: JobOptions) -> dict[str, Path]:

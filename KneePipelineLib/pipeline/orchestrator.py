@@ -7,13 +7,16 @@ import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 
 from .. import __version__
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, ConfigError, KneePipelineError
 from ..job import JobOptions
+from ..system.guard import Guardian
+from ..system.processes import kill_token
+from ..system.signals import heeded
 from . import faults
 from .checkpoints import CheckpointStore
 from .clock import Clock
@@ -26,7 +29,6 @@ from .job_state import HANG_AFTER_S, Job
 from .keys import input_hashes, weights_hashes
 from .locking import RunLock
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
-from .processes import Guardian, kill_token
 from .progress import Progress
 from .publish import Publisher, is_whole
 from .record import RunRecord, versions
@@ -213,6 +215,7 @@ class Orchestrator:
     def _complete(self) -> int:
         job = self._job
         failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
+        job.record.values["segmentation"] = _what_segmented(job.results.get("segmentation", {}))
         job.record.enter(State.COMPLETE)
         job.record.status = "degraded" if failed else "complete"
         job.record.error = job.outcomes[failed[0]]["error"] if failed else None
@@ -256,7 +259,7 @@ class Orchestrator:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM cancel; outside the main thread only `stop` does."""
+        """SIGINT, SIGTERM and SIGHUP cancel; outside the main thread only `stop` does."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -266,15 +269,18 @@ class Orchestrator:
             if self._job is not None:
                 self._job.inbox.put((0, {"event": "wake"}))
 
-        wanted: list[int] = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGBREAK"):
-            wanted.append(signal.SIGBREAK)
-        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in wanted}
+        before: dict[int, Callable | int | None] = {number: signal.signal(number, cancel) for number in heeded()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _what_segmented(result: Mapping) -> dict:
+    """For pipeline.json: where the labels came from and, of a network, which of its parts ran and how."""
+    model = {key: value for key, value in (result.get("model") or {}).items() if key != "first_stage"}
+    return {"source": result.get("source", "none"), **({"model": model} if model else {})}
 
 
 def _collisions(options: JobOptions) -> list[str]:

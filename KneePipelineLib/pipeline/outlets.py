@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
+import time
 from collections import deque
 from typing import IO
 
@@ -12,6 +14,7 @@ MOST_WAITING = 500
 """Pieces that may wait for a slow reader before droppable ones are left out, the oldest first."""
 PATIENCE_S = 1.0
 """How long the end of a run waits for a reader that takes nothing."""
+_PAUSE_S = 0.01
 
 
 class DirectOutlet:
@@ -82,11 +85,8 @@ class ThreadedOutlet:
                 while not self._waiting:
                     self._news.wait()
                 text, self._busy = self._waiting.popleft()[0], True
-            data = text.encode("utf-8", "replace")
             try:
-                while data:
-                    data = data[os.write(self._descriptor, data):]
-                    self._written += 1
+                self._write(text.encode("utf-8", "replace"))
             except OSError:
                 with self._news:
                     self._gone, self._busy = True, False
@@ -95,8 +95,19 @@ class ThreadedOutlet:
                 return
 
 
-def outlet_for(stream: IO[str]) -> DirectOutlet | ThreadedOutlet:
-    """A way to write to a stream that never blocks the caller for long."""
+    def _write(self, data: bytes) -> None:
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data):]
+                self._written += 1
+            except BlockingIOError:  # a descriptor that does not wait by itself: its reader is slow, not gone
+                time.sleep(_PAUSE_S)
+
+
+def outlet_for(stream: IO[str] | None) -> DirectOutlet | ThreadedOutlet:
+    """A way to write to a stream that never blocks the caller for long; without one (``pythonw``) it goes nowhere."""
+    if stream is None:
+        return DirectOutlet(io.StringIO())
     try:
         stream.flush()
         return ThreadedOutlet(stream)

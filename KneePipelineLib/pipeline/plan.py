@@ -147,6 +147,8 @@ def _no_shape(options: JobOptions, results: Results) -> str:
         return "the shape model is not part of this version"
     if results.get("segmentation", {}).get("confidence") == "low":
         return "the confidence in the segmentation is low"
+    if results.get("surfaces", {}).get("growth_plates"):
+        return "the growth plates are open, and the shape models know adult bones only"
     cartilage = results.get("review", {}).get("femoral_cartilage") is not False
     if not cartilage and not options.perform_bone_only_nsm:
         return "there is no femoral cartilage"
@@ -176,20 +178,22 @@ _LABEL_OPTIONS = ("label_scheme", "side")
 
 STEPS: tuple[Step, ...] = (
     Step("input", State.VALIDATION, "Checking the input", "validation:check_input",
-         inputs=("input", "segmentation", "echoes"), options=("series", "echo", *NETWORK_OPTIONS), rooms=("imaging",),
-         weight=0.5),
+         inputs=("input", "segmentation", "echoes"), rooms=("imaging",),
+         options=("series", "echo", "side", "spacing", "anyway", *NETWORK_OPTIONS), weight=0.5),
     Step("image", State.PREPROCESSING, "Reading the image", "preprocessing:prepare_image",
-         reads=("input",), inputs=("input",), writes=("image.nrrd",), options=("series", "echo"), rooms=("imaging",),
+         reads=("input",), inputs=("input",), writes=("image.nrrd",), options=("series", "echo", "side", "spacing"),
+         rooms=("imaging",),
          weight=0.7, applies=_no_image),
     Step("echoes", State.PREPROCESSING, "Sorting the echoes", "preprocessing:prepare_echoes",
-         reads=("input",), inputs=("input", "echoes"), writes=("echo_*.nrrd",), options=("series",),
+         reads=("input",), inputs=("input", "echoes"), writes=("echo_*.nrrd",), options=("series", "side", "spacing"),
          rooms=("imaging",), weight=0.7, degrades_to="no T2 map", applies=_no_t2),
     Step("metadata", State.PREPROCESSING, "Reading the header", "preprocessing:prepare_metadata",
-         reads=("input",), writes=("metadata.json",), rooms=("imaging",), weight=0.1,
-         degrades_to="nothing known about the scanner", applies=_no_header),
+         reads=("input",), writes=("metadata.json",), options=("series", "side", "spacing"),
+         rooms=("imaging",), weight=0.1, degrades_to="nothing known about the scanner", applies=_no_header),
     Step("segmentation", State.DETECTION, "Finding the structures", "detection:segment",
          reads=("input", "image?"), inputs=("segmentation", "input"), writes=("labels.nrrd",),
-         options=_LABEL_OPTIONS + NETWORK_OPTIONS, rooms=("imaging", "morphometry", "segmentation"), weight=1.0,
+         options=(*_LABEL_OPTIONS, "spacing", "anyway", *NETWORK_OPTIONS),
+         rooms=("imaging", "morphometry", "segmentation"), weight=1.0,
          degrades_to="the T2 map alone", degrades_when=_with_echoes, failure_code="SEGMENTATION_FAILED",
          uses_device=True),
     Step("review", State.ANALYSIS, "Taking over corrections", "analysis:review",
@@ -221,7 +225,8 @@ STEPS: tuple[Step, ...] = (
     Step("files", State.FORMATTING, "Writing the results", "formatting:write_files",
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),
-         inputs=("truth", "input"), writes=("results.json",), options=("prefix", "zip", "dicom_seg", "series", "echo"),
+         inputs=("truth", "input"), writes=("results.json",), options=("prefix", "zip", "dicom_seg", "series", "echo",
+                                                                              "side", "spacing"),
          rooms=("imaging", "results"), weight=2.0, publishes=True),
 )
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..system.atomic import replace, whole_file
 from . import faults
 from .checkpoints import MANIFEST, CheckpointStore, Manifest
 from .files import hash_file, read_json, remove, write_json
@@ -65,7 +65,7 @@ class Publisher:
         working = self.store.root / f".new-{self.name}"
         write_json(working / MANIFEST, manifest.to_dict())
         remove(self.staged)
-        os.replace(working, self.staged)
+        replace(working, self.staged)
         self._move_all(manifest)
 
     def recover(self) -> bool:
@@ -92,12 +92,12 @@ class Publisher:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 if file.endswith(EDITABLE) and target.is_file():
                     self._spare(file, manifest)
-                os.replace(source, target)
+                replace(source, target)
         if before is not None:
             self._remove_stale(set(before.outputs) - set(manifest.outputs), before)
         final = self.store.folder(self.name)
         final.mkdir(parents=True, exist_ok=True)
-        os.replace(self.staged / MANIFEST, final / MANIFEST)
+        replace(self.staged / MANIFEST, final / MANIFEST)
         remove(self.staged)
 
     def _remove_stale(self, names: Iterable[str], before: Manifest) -> None:
@@ -159,7 +159,7 @@ class Publisher:
         name = f"labels{suffix_of(path)}"
         based_on = published.key.get("reads", {}).get(EDITED_STEP, "") if published else ""
         write_json(folder / "about.json", {"based_on": based_on, "sha256": hash_file(temporary), "file": name})
-        os.replace(temporary, folder / name)
+        replace(temporary, folder / name)
 
     def edit_is_based_on(self) -> str:
         """Content hash of the segmentation that the kept edit changed."""
@@ -183,10 +183,10 @@ class Publisher:
             number += 1
         name = f"set_aside_labels_{number}{suffix_of(path)}"
         if copy:
-            shutil.copyfile(path, self.out / f".{name}.tmp")
-            os.replace(self.out / f".{name}.tmp", self.out / name)
+            with whole_file(self.out / name) as temporary:
+                shutil.copyfile(path, temporary)
         else:
-            os.replace(path, self.out / name)
+            replace(path, self.out / name)
         return name
 
 

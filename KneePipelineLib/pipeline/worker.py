@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..job import JobOptions
+from ..system.processes import die_with_parent
 from . import faults
 from .checkpoints import hash_folder, missing_files
 from .context import StageContext
 from .failures import from_exception
-from .processes import die_with_parent
 
 STAGES = "KneePipelineLib.pipeline.stages"
 

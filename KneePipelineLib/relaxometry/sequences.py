@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from ..errors import DicomError, InvalidFormatError
 from ..imaging import Volume
+from ..imaging.acquisitions import GRADIENT_ECHO, SPIN_ECHO, SPIN_LOCK, is_steady_state_pair
 from .qdess import Spoiler
 
 GRADIENT_ECHO_BELOW_DEG = 60.0
@@ -58,21 +59,25 @@ class SpinEchoes:
 def sequence_of(echoes: Sequence[Volume]) -> Qdess | SpinEchoes:
     """The acquisition that these echoes are, in the order in which :func:`~KneePipelineLib.imaging.read_echoes` gives.
 
-    Two echoes with one echo time, with a spoiler in their header, or with a flip angle below 90 degrees are a qDESS
-    pair; three or more with increasing echo times and pulses that refocus are a spin-echo train.
+    Two echoes with positive evidence of a double-echo steady state
+    (:func:`~KneePipelineLib.imaging.acquisitions.is_steady_state_pair`) are a qDESS pair; three or more with increasing
+    echo times and pulses that refocus are a spin-echo train.
 
     Raises
     ------
     DicomError
         If a fact that T2 needs is missing from the header or contradicts itself.
     InvalidFormatError
-        If the echoes are of another kind (gradient echoes, two spin echoes, one echo) or do not share a grid.
+        If the echoes are of another kind (gradient echoes, spin-lock images, two spin echoes, maps, one echo) or do not
+        share a grid.
     """
     if len(echoes) < 2:
         raise InvalidFormatError("T2 needs at least two echoes, but there is one.", _WHAT_TO_GIVE)
     if not all(echo.same_grid(echoes[0]) for echo in echoes[1:]):
         raise InvalidFormatError("The echoes do not lie on one grid, so no voxel can be followed from echo to echo.",
                                  "Give echoes of one acquisition.")
+    if echoes[0].meta.get("acquisition") == SPIN_LOCK:
+        raise InvalidFormatError("These are spin-lock images: their decay is T1rho, not T2.", _WHAT_TO_GIVE)
     return _qdess(echoes) if len(echoes) == 2 else _spin_echoes(echoes)
 
 
@@ -81,11 +86,10 @@ def _qdess(echoes: Sequence[Volume]) -> Qdess:
     spoiler = spoiler_of(meta) or spoiler_of(echoes[1].meta)
     times = [_number(echo.meta, "echo_time_ms") for echo in echoes]
     tr, flip = _number(meta, "repetition_time_ms"), _number(meta, "flip_angle_deg")
-    same_time = None not in times and abs(times[0] - times[1]) <= TIME_TOLERANCE_MS
-    if not (same_time or spoiler or (flip is not None and flip < 90)):
-        if None in (*times, flip):
-            raise _missing("echo times and the flip angle", 2)
+    if _is_spin_echo(meta) or (flip is not None and flip >= 90 and spoiler is None):
         raise InvalidFormatError("Two spin echoes are too few for a T2 map whose fit can be judged.", _WHAT_TO_GIVE)
+    if None in times and spoiler is None:
+        raise _missing("echo times" if flip is not None else "echo times and the flip angle", 2)
     lacking = [words for words, value in (("the repetition time", tr), ("the echo time", times[0]),
                                           ("the flip angle", flip)) if value is None]
     if lacking:
@@ -93,17 +97,12 @@ def _qdess(echoes: Sequence[Volume]) -> Qdess:
     if not (times[0] < tr and 0 < flip < 180):
         raise DicomError(f"The header of the qDESS pair cannot be right: TR {tr:g} ms, TE {times[0]:g} ms, flip angle "
                          f"{flip:g} degrees.", "Check the export; T2 is computed from these numbers.")
+    numbers = [_number(echo.meta, "echo_number") for echo in echoes]
+    if not is_steady_state_pair(str(meta.get("acquisition") or ""), spoiler is not None, times, numbers, tr, flip):
+        raise InvalidFormatError(
+            "Nothing in the header says that these two gradient echoes are a double-echo steady state (qDESS): two "
+            "echoes of one readout, as of Dixon or field maps, and two repetitions give no T2.", _WHAT_TO_GIVE)
     return Qdess(tr, times[0], flip, spoiler)
-
-
-def looks_like_two_gradient_echoes(echoes: Sequence[Volume], sequence: Qdess) -> bool:
-    """Whether the second echo time fits no qDESS header: neither TE again, nor TR - TE, nor 2 TR - TE.
-
-    Two echoes of one gradient-echo readout (Dixon, field maps) are the other thing that looks like a pair.
-    """
-    second = _number(echoes[1].meta, "echo_time_ms")
-    usual = (sequence.te_ms, sequence.tr_ms - sequence.te_ms, 2 * sequence.tr_ms - sequence.te_ms)
-    return sequence.spoiler is None and second is not None and min(abs(second - t) for t in usual) > 1.0
 
 
 def _spin_echoes(echoes: Sequence[Volume]) -> SpinEchoes:
@@ -126,8 +125,17 @@ def spoiler_of(meta: Mapping) -> Spoiler | None:
 
 
 def _is_gradient_echo(meta: Mapping) -> bool:
-    words = str((meta.get("header") or {}).get("scanning_sequence") or "").upper()
-    return "GR" in words and "SE" not in words
+    words = _sequence_words(meta)
+    return meta.get("acquisition") == GRADIENT_ECHO or ("GR" in words and "SE" not in words)
+
+
+def _is_spin_echo(meta: Mapping) -> bool:
+    words = _sequence_words(meta)
+    return meta.get("acquisition") == SPIN_ECHO or ("SE" in words and "GR" not in words)
+
+
+def _sequence_words(meta: Mapping) -> str:
+    return str((meta.get("header") or {}).get("scanning_sequence") or "").upper()
 
 
 def _number(meta: Mapping, key: str) -> float | None:

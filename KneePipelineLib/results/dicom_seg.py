@@ -8,7 +8,6 @@ message quotes it, and the archive of results leaves it out unless it is asked f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from .. import __version__
 from ..errors import SegmentationError
 from ..imaging import Volume
 from ..imaging.dicom_frames import quiet_pydicom
+from ..system.atomic import whole_file
 from .dicom_segments import Drawing, segment_descriptions, structures_in
 from .dicom_source import DicomSource, SourceImage, decimal, derived_uid
 from .outputs import Output, checked_prefix
@@ -71,14 +71,8 @@ def write_dicom_seg(folder: Path | str, prefix: str, labels: Volume, source: Dic
     output = dicom_seg_output(prefix)
     with quiet_pydicom():
         segmentation = make_segmentation(labels, source, side=side, drawing=drawing or Drawing(), created=created)
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{output.path}.{os.getpid()}.tmp"
-        try:
+        with whole_file(Path(folder) / output.path) as temporary:
             segmentation.save_as(temporary)
-            os.replace(temporary, folder / output.path)
-        finally:
-            temporary.unlink(missing_ok=True)
     return [output]
 
 

@@ -7,6 +7,7 @@ mandatory). Nothing read here may go into a message, a log, a table or a report.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import uuid
@@ -20,6 +21,7 @@ from ..imaging import Volume, open_input
 from ..imaging.dicom_frames import Frame, quiet_pydicom
 from ..imaging.dicom_geometry import Stack
 from ..imaging.dicom_series import choose, readable_stacks
+from ..imaging.reading import kind_wanted
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -63,8 +65,8 @@ class DicomSource:
     grid: Volume
 
 
-def read_source(path: str | os.PathLike, *, series: str | int | None = None,
-                echo: str | int | None = None) -> DicomSource:
+def read_source(path: str | os.PathLike, *, series: str | int | None = None, echo: str | int | None = None,
+                side: str | None = None, spacing: tuple[float, float, float] | None = None) -> DicomSource:
     """The series, and of several echoes the one, that `imaging.read_image` shows for the same choices.
 
     Where echoes were combined, the first one stands for all: their slices lie at the same places, and a frame of a
@@ -77,16 +79,19 @@ def read_source(path: str | os.PathLike, *, series: str | int | None = None,
     KneePipelineError
         As `imaging.read_image`.
     """
-    with open_input(path) as source:
+    with open_input(path, side=side, spacing=spacing) as source:
         if source.kind != "DICOM":
             raise DicomError("The input is not DICOM, so there is no study that a DICOM segmentation could belong to.")
-        stacks = readable_stacks(choose(source, series, []), source.scan)
+        chosen = choose(source, series, [])
+        stacks = readable_stacks(chosen, source, kind_wanted(echo, chosen)).stacks
         number = int(echo) if str(echo or "").strip().isdigit() else 1
         stack = stacks[min(max(number, 1), len(stacks)) - 1]
         header = _readable_header(stack.frames[0])
         first = stack.frames[0].header
-        if not (first.study_uid and first.series_uid and all(f.header.sop_uid for f in stack.frames)):
-            raise DicomError("The series' images carry no UIDs, so no other file can refer to them.",
+        if not (first.study_uid and first.series_uid and all(f.header.sop_uid for f in stack.frames)
+                and len({(f.header.sop_uid, f.index) for f in stack.frames}) == len(stack.frames)
+                and len({f.header.series_uid for f in stack.frames}) == 1):
+            raise DicomError("The series' images carry no UIDs of their own, so no other file can refer to them.",
                              "Export the series again with its UIDs.")
         images = _images(stack, str(header.get("SOPClassUID") or MR_IMAGE))
         return DicomSource(_as_single_frame(header, stack), first.series_uid, first.series_number or 0, images,
@@ -123,7 +128,19 @@ def _readable_header(frame: Frame) -> Dataset:
                     header[tag]
             except Exception:  # pydicom meets damage with a dozen exception types
                 del header[tag]
+        _as_unicode(header)
     return header
+
+
+def _as_unicode(header: Dataset) -> None:
+    """Texts decoded by the header's own character sets, to be written as UTF-8 (PS3.3 C.12.1.1.2).
+
+    highdicom takes neither the empty first value of a set with code extensions, as headers from Japan and Korea have,
+    nor the spellings that scanners use.
+    """
+    with contextlib.suppress(LookupError, ValueError, TypeError):  # a set nobody knows: texts stay as they were read
+        header.decode()
+    header.SpecificCharacterSet = "ISO_IR 192"
 
 
 def _as_single_frame(header: Dataset, stack: Stack) -> Dataset:

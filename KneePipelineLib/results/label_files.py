@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..imaging.labels import DEEP_OFFSET, SUPERFICIAL_OFFSET
 from ..imaging.volume import Volume
-from .atomic import in_threads
 from .outputs import Output, checked_prefix
+from .threads import in_threads
 
 _KINDS = {
     "labels": ("all_labels", "all-labels", ("nrrd", "nii.gz"), "Bones, cartilages and menisci"),

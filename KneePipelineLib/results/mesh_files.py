@@ -14,8 +14,9 @@ from typing import IO
 import numpy as np
 
 from ..imaging.labels import BONE_CARTILAGES, BY_NAME, BY_VALUE
-from .atomic import in_threads, write_atomically
+from ..system.atomic import write_atomically
 from .outputs import Output
+from .threads import in_threads
 
 THICKNESS_ARRAY = "thickness (mm)"
 REGION_ARRAY = "region"

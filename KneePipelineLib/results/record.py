@@ -17,8 +17,8 @@ import numpy as np
 
 from ..imaging.labels import BY_NAME, REGIONS
 from ..imaging.volume import Volume
+from ..system.atomic import write_text
 from . import quality
-from .atomic import write_text
 from .counts import region_counts
 from .outputs import Output, checked_prefix
 from .rules import ACTIONS, MENISCUS, T2, THICKNESS
@@ -27,7 +27,7 @@ from .t2_files import t2_counts, t2_record
 from .tables import json_text, number
 from .wording import MENISCUS_TABLE, T2_TABLE, severity_of, title_of, without_paths
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 
 def build_results(

@@ -14,9 +14,9 @@ from string import Template
 import numpy as np
 
 from ..imaging.volume import Volume
+from ..system.atomic import write_text
 from . import report_tables as tables
 from . import report_text as words
-from .atomic import write_text
 from .figures.shape import ShapePicture
 from .markup import section, text
 from .outputs import Output

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..imaging.labels import BY_NAME, BY_VALUE
 from ..imaging.volume import Volume
-from .atomic import in_threads
 from .markup import paragraph, swatch, text
+from .threads import in_threads
 
 
 def slices_section(labels: Volume, image: Volume | None = None, detail: float = 1.0) -> str:

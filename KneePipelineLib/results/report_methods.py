@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from ..imaging.slices import slice_axis
 from ..morphometry import MorphometryOptions
 from .markup import paragraph, text
 from .references import References
@@ -91,9 +94,10 @@ def _labels(record: Mapping, cited: References) -> str:
 
 def _network(model: Mapping, cited: References) -> str:
     title, name = model.get("title") or model["name"], model["name"]
+    how = _stages(model.get("stages") or ())
     if name == "bundled":
-        return ("Bones, cartilages and menisci were segmented by KneePipeline's bundled network, which is meant for "
-                "trying out and is not validated for research.")
+        return (f"Bones, cartilages and menisci were segmented by KneePipeline's bundled network{how}, which is meant "
+                "for trying out and is not validated for research.")
     own = (model["citation"],) if model.get("citation") else ()
     if name == "staple":
         return ("Bones, cartilages and menisci were segmented by planar convolutional networks in sagittal, coronal "
@@ -102,7 +106,20 @@ def _network(model: Mapping, cited: References) -> str:
         return (f"Bones, cartilages and menisci were segmented slice by slice by a planar convolutional network "
                 f"({title}) {cited(*own)}.")
     works = ("nnunet", *own) if model.get("kind") == "nnunet" else own
-    return f"Bones, cartilages and menisci were segmented by {title}" + (f" {cited(*works)}." if works else ".")
+    left_out = model.get("ignored_structures") or ()
+    rest = f" What it labels besides ({', '.join(left_out)}) was left out." if left_out else ""
+    return (f"Bones, cartilages and menisci were segmented by {title}{how}"
+            + (f" {cited(*works)}." if works else ".") + rest)
+
+
+def _stages(stages: Sequence[Mapping]) -> str:
+    """Which trained configurations of a network ran: " (configuration A, then B; mean of 5 folds)"."""
+    if not stages:
+        return ""
+    folds = max(len(stage["folds"]) for stage in stages)
+    names = ", then ".join(stage["configuration"] for stage in stages)
+    return (f" (configuration{'s' if len(stages) > 1 else ''} {names}"
+            + (f"; mean of {folds} folds" if folds > 1 else "") + ")")
 
 
 def _morphometry(record: Mapping, cited: References) -> str:
@@ -121,8 +138,23 @@ def _morphometry(record: Mapping, cited: References) -> str:
         "posterior cartilage, in a frame derived from the bones themselves.",
         f"Bare bone counts as denuded where cartilage encloses it, after a geodesic closing of {defaults.closing_mm:g} "
         "mm; a compartment that is bare to its edge is therefore underestimated.",
+        "Thickness over total and covered area (ThC) is read where cartilage fills more than half of the space outside "
+        "the bone after the same smoothing, corrected for what smoothing takes from a thin layer; below 0.7 mm it is "
+        "the length of the normal within the label, averaged over about 1 mm.",
+        *_interpolation(record, cited),
         f"Measures are named after Eckstein et al. {cited('measures')}.",
+        *(("Extrusion is the distance of the meniscus from the bony margin of the tibial plateau without osteophytes, "
+           "along the tibia's medial-lateral axis (plane of the plateau, long axis of the outline), as the mean over "
+           f"the middle fifth of the compartment {cited('extrusion')}.",) if record["menisci"] else ()),
     ))
+
+
+def _interpolation(record: Mapping, cited: References) -> tuple[str, ...]:
+    spacing = np.array(record["input"].get("spacing_mm") or (1.0, 1.0, 1.0))
+    if slice_axis(spacing) is None:
+        return ()
+    return (f"Labels were interpolated between the slices ({spacing.max():.2g} mm apart) by shape before surfaces were "
+            f"made {cited('interpolation')}.",)
 
 
 def _shape(record: Mapping, cited: References) -> str:

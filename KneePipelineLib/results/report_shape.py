@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..imaging.labels import BY_NAME
-from .atomic import in_threads
 from .figures.shape import ShapePicture
 from .markup import MISSING, Column, flag, number, paragraph, table, text
 from .quality import flag_of
+from .threads import in_threads
 
 
 def shape_section(record: Mapping, pictures: Sequence[ShapePicture] = (), axes: np.ndarray | None = None) -> str:

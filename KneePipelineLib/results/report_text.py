@@ -134,12 +134,24 @@ def provenance(record: Mapping) -> str:
             made[name] = str(run[key])
     if run.get("model"):
         made["Model"] = " ".join(str(run["model"][k]) for k in ("name", "sha256") if k in run["model"])
+        made |= {f"Stage {number}": stage_text(stage) for number, stage in enumerate(run["model"].get("stages", ()), 1)}
+        if run["model"].get("ignored_structures"):
+            made["Structures left out"] = ", ".join(run["model"]["ignored_structures"])
     made["Options digest"] = run["options_digest"]
     options = {key: _shown(value) for key, value in run["options"].items()}
     times = {stage: f"{seconds:.2f} s" for stage, seconds in run.get("timings_s", {}).items()}
     left = facts("Run", made) + facts("Times", times) + facts("Versions", run["versions"])
     right = facts("Options", options) + files_beside(record)
     return f'<div class="columns"><div>{left}</div><div>{right}</div></div>'
+
+
+def stage_text(stage: Mapping) -> str:
+    """One trained configuration in a line: its name, trainer, folds and checkpoint."""
+    folds = ", ".join(stage["folds"])
+    parts = [stage.get("trainer", ""), f"fold{'s' if len(stage['folds']) > 1 else ''} {folds}" if folds else "",
+             stage.get("checkpoint", "")]
+    said = "; ".join(part for part in parts if part)
+    return stage["configuration"] + (f" ({said})" if said else "")
 
 
 def files_beside(record: Mapping) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ..imaging.labels import REGIONS
 from ..imaging.volume import Volume
-from .atomic import in_threads, write_text
+from ..system.atomic import write_text
 from .outputs import Output, checked_prefix
 from .tables import json_text, number
+from .threads import in_threads
 from .wording import T2_TABLE
 
 _DEPTHS = {"all": "", "deep": "deep_", "superficial": "superficial_"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..imaging.labels import REGIONS
 from ..morphometry import MEASURES
-from .atomic import write_text
+from ..system.atomic import write_text
 from .outputs import Output, checked_prefix
 
 THICKNESS_COLUMNS = tuple(f"{region}_{measure}" for region in REGIONS for measure in MEASURES)

@@ -66,10 +66,11 @@ MEASURE_TABLE = {m.name: m for m in (
 MENISCUS_TABLE = {m.name: m for m in (
     Measure("volume_mm3", "Volume", "mm3", "voxels", "Labelled voxels times the volume of one voxel.", 0),
     Measure("extrusion_mm", "Extrusion", "mm", "voxels",
-            "How far the meniscus reaches outwards beyond the tibial cartilage, in the middle fifth of its depth from "
-            "front to back; negative inside.", 1),
+            "How far the meniscus reaches outwards beyond the bony margin of the tibial plateau, osteophytes not "
+            "followed, on the tibia's own axes, mean over the middle fifth of the compartment from front to back; "
+            "negative inside.", 1),
     Measure("coverage_percent", "Coverage", "%", "voxels",
-            "Percentage of the cartilage-covered area of the tibial plateau that lies under the meniscus.", 1),
+            "Percentage of the compartment's total area (tAB) that lies under the meniscus.", 1),
 )}
 
 _LAYERS = (("", "the cartilage's full depth"), ("deep_", "the deep half"), ("superficial_", "the superficial half"))

@@ -8,9 +8,14 @@ otherwise the table is refused: a wrong guess would paint one structure as anoth
 from __future__ import annotations
 
 import re
+import shlex
 
-from ..errors import SegmentationError
+from ..errors import ConfigError, SegmentationError
 from ..imaging import labels as L
+
+EVERYTHING_ELSE = "all"
+NOT_TRAINED_ON = "ignore"
+"""nnU-Net's own word, in lower case, for the label of voxels that the training leaves out of account."""
 
 _WORDS = {
     "fem": "femur", "femoral": "femur", "femur": "femur",
@@ -61,31 +66,71 @@ def canonical_value(name: str) -> int | None:
     return _STRUCTURES.get(frozenset(_WORDS[w] for w in words))
 
 
-def canonical_mapping(names: dict[str, int]) -> dict[int, int]:
+def canonical_mapping(names: dict[str, int], ignored: tuple[str, ...] = ()) -> tuple[dict[int, int], tuple[str, ...]]:
     """From a label table (name -> value in the file) to file value -> canonical value; ``background`` is 0.
+
+    Parameters
+    ----------
+    names : dict
+        As in nnU-Net's dataset.json. Its label ``ignore`` marks voxels that were not trained on: it is never answered
+        and has no place in the mapping.
+    ignored : tuple of str
+        Structures to leave out, in any spelling; ``all`` leaves out every one that has no place in our label table.
+
+    Returns
+    -------
+    mapping : dict
+        File value -> canonical value; 0 for those left out.
+    dropped : tuple of str
+        Names of those left out, as the table spells them.
 
     Raises
     ------
     SegmentationError
-        If a name says no structure, two names say the same one, or a name stands for several values.
+        If a name says no structure and is not to be left out, two names say the same one, or a name stands for
+        several values.
+    ConfigError
+        If something is to be left out that the table does not have.
     """
     mapping: dict[int, int] = {}
+    dropped, unknown = [], []
+    wanted = {_bare(name) for name in ignored}
+    left_out = wanted - {EVERYTHING_ELSE}
     for name, value in names.items():
         if name.lower() == "background" and value in (0, [0]):
             continue
-        if not isinstance(value, int):
+        if name == NOT_TRAINED_ON:
+            continue
+        structure = canonical_value(name)
+        if _bare(name) in left_out or (structure is None and EVERYTHING_ELSE in wanted):
+            dropped.append(name)
+            structure = 0
+        if not isinstance(value, int) or isinstance(value, bool):
             raise SegmentationError(f"The network's label '{name}' stands for several values.",
                                     "Only networks with one value for each structure can be used.")
-        structure = canonical_value(name)
         if structure is None:
-            raise SegmentationError(
-                f"The network knows a structure '{name}' that has no place in the label table.",
-                "Name the labels in its dataset.json after femur, tibia, patella, fibula, their cartilages, menisci.",
-                name=name)
-        if structure in mapping.values():
+            unknown.append(name)
+        elif structure and structure in mapping.values():
             raise SegmentationError(f"Two of the network's labels mean the same structure as '{name}'.",
                                     "Give every label in its dataset.json its own structure.", name=name)
-        mapping[value] = structure
-    if not mapping:
+        else:
+            mapping[value] = structure
+    missing = left_out - {_bare(name) for name in names}
+    if missing:
+        raise ConfigError(f"The network knows no structure {' or '.join(repr(name) for name in sorted(missing))} "
+                          "that could be left out.", f"Its structures are: {', '.join(map(str, names))}.")
+    if unknown:
+        raise SegmentationError(
+            f"The network also labels {' and '.join(repr(name) for name in unknown)}, which our label table has no "
+            "place for.",
+            f"Leave out what is not measured with --ignore-structures {shlex.quote(','.join(unknown))} (or all). If it "
+            "is one of femur, tibia, patella, fibula, their cartilages or a meniscus, name it so in its dataset.json.",
+            names=unknown)
+    if not any(mapping.values()):
         raise SegmentationError("The network's label table holds no structure.", "Check its dataset.json.")
-    return mapping
+    return mapping, tuple(dropped)
+
+
+def _bare(name: str) -> str:
+    """A name without what people write differently: case, blanks, hyphens, underscores."""
+    return re.sub(r"[\s_\-]+", "", name).casefold()

@@ -40,6 +40,9 @@ class SegmentationOptions:
         nnU-Net: the folds to average, such as ``("0", "3")``; None takes all that are there.
     checkpoint : str
         nnU-Net: ``auto``, or the file's name; auto takes ``checkpoint_final.pth``, else ``checkpoint_best.pth``.
+    ignored_structures : tuple of str
+        nnU-Net: structures of the network that are left out of the answer; ``all``: every one that has no place in
+        our label table (`names.canonical_mapping`).
     consensus : str
         ``staple`` or ``majority``, for the model ``staple``.
     postprocess : bool
@@ -54,6 +57,7 @@ class SegmentationOptions:
     precision: str = "auto"
     folds: tuple[str, ...] | None = None
     checkpoint: str = "auto"
+    ignored_structures: tuple[str, ...] = ()
     consensus: str = "staple"
     postprocess: bool = True
 

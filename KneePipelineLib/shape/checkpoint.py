@@ -7,7 +7,6 @@ either spelling is enough. Nothing but tensors is unpickled (``weights_only``), 
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeModelError, WeightsCorruptError
+from ..weights.torch_files import read_torch_file
 from .decoder import Decoder, PlaneBlock
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def load_model(folder: Path | str, state_file: Path | str | None = None) -> Shap
         config = json.loads(config_file.read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not an object")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsCorruptError("The configuration of the shape model cannot be read.", _MEND) from error
     state = _read_state(Path(state_file) if state_file else _latest(config_file.parent / "model"))
     return ShapeModel(config, build_decoder(config, state))
@@ -79,14 +79,13 @@ def _latest(folder: Path) -> Path:
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state = content["model"]
-        if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()):
-            raise TypeError("not tensors")
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, EOFError,
-            pickle.UnpicklingError) as error:
-        raise WeightsCorruptError("The weights of the shape model cannot be read.", _MEND) from error
+    if not path.is_file():
+        raise WeightsCorruptError("The weights of the shape model are not there.", _MEND)
+    content = read_torch_file(path, "The file with the shape model's weights")
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(
+            isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()):
+        raise WeightsCorruptError("The file with the shape model's weights holds something else.", _MEND)
     return dict(state)
 
 

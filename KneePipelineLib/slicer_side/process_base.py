@@ -118,9 +118,9 @@ def end_family(pid: int, wait: bool = True) -> None:
         if wait:
             killer.wait()
         return
-    from ..pipeline.processes import kill_tree
+    from ..system.processes import kill_tree
 
-    kill_tree(pid, "")
+    kill_tree(pid)
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
 

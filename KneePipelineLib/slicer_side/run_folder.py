@@ -33,7 +33,7 @@ class RunFolder:
     """
 
     def __init__(self, parent: str | None) -> None:
-        from ..environment.exclusive import hold
+        from ..system.locks import hold
 
         self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         self._hold = hold(self.path / USERS)
@@ -90,8 +90,8 @@ def _is_ours(folder: Path) -> bool:
 
 def is_abandoned(folder: Path) -> bool:
     """Whether a folder of this module certainly has no user any more; in doubt it has one."""
-    from ..environment.exclusive import is_held
-    from ..pipeline.processes import alive
+    from ..system.locks import is_held
+    from ..system.processes import alive
 
     try:
         said = json.loads((folder / USERS).read_text(encoding="utf-8"))

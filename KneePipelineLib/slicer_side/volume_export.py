@@ -6,16 +6,16 @@ Only for nodes that have no DICOM files behind them. The copy is what costs the 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ..errors import CancelledError, InvalidFormatError, KneePipelineError
+from ..system.atomic import write_atomically
 from .geometry import ijk_to_lps, to_world
 
 _TYPES = {"int8": "int8", "uint8": "uint8", "int16": "int16", "uint16": "uint16", "int32": "int32", "uint32": "uint32",
@@ -127,24 +127,19 @@ def write_nrrd(picture: Picture, path: Path, stopped: Callable[[], bool] = lambd
     if array.dtype.name not in _TYPES:
         raise InvalidFormatError(f"The input volume's voxels are of type {array.dtype}.", "Cast it to a number type.")
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    partial = path.with_name(path.name + ".part")
+
+    def fill(file: IO[bytes]) -> None:
+        file.write(nrrd_header(Picture(array, picture.ijk_to_lps)))
+        data = memoryview(array).cast("B")
+        # In pieces: a write gives up the interpreter's lock, and the GUI wants it back soon.
+        for start in range(0, len(data), _PIECE_BYTES):
+            if stopped():
+                raise CancelledError("The export was cancelled.")
+            file.write(data[start:start + _PIECE_BYTES])
+
     try:
-        with open(partial, "wb", buffering=0) as file:
-            file.write(nrrd_header(Picture(array, picture.ijk_to_lps)))
-            data = memoryview(array).cast("B")
-            # In pieces: a write gives up the interpreter's lock, and the GUI wants it back soon.
-            for start in range(0, len(data), _PIECE_BYTES):
-                if stopped():
-                    raise CancelledError("The export was cancelled.")
-                piece = data[start:start + _PIECE_BYTES]
-                while piece:
-                    piece = piece[file.write(piece):]
-        os.replace(partial, path)
-    except CancelledError:
-        partial.unlink(missing_ok=True)
-        raise
+        write_atomically(path, fill, durable=False)  # it is needed for one run, and removed with its folder
     except OSError as error:
-        partial.unlink(missing_ok=True)
         reason = (error.strerror or type(error).__name__).lower()
         raise KneePipelineError(f"The input volume could not be written to the temporary folder: {reason}.",
                                 "Free some space, or choose another temporary folder in Slicer's settings.") from None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
+
+from ..system.atomic import write_json
 
 _BLOCK_BYTES = 1 << 20
 
@@ -65,8 +66,5 @@ class ChecksumCache:
 
     def save(self) -> None:
         """Write the memory; silently not, where the folder cannot be written (a read-only installation)."""
-        temporary = self._file.with_name(f"{self._file.name}.{os.getpid()}")
         with contextlib.suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(self._known), encoding="utf-8")
-            os.replace(temporary, self._file)
+            write_json(self._file, self._known)

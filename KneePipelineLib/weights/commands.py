@@ -16,9 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..errors import EXIT_CANCELLED, EXIT_DONE, ConfigError, KneePipelineError
-from . import store, table
+from ..errors import EXIT_CANCELLED, EXIT_DONE, ConfigError, KneePipelineError, WeightsCorruptError
+from . import opening, store, table
 from .entries import Model, catalogue, entry
+from .failures import ImportRefusedError
 
 _DEFAULT_HOST = "huggingface.co"
 
@@ -37,13 +38,14 @@ def add_models_arguments(parser: argparse.ArgumentParser) -> None:
     download.add_argument("--revision", metavar="COMMIT", help="another commit, tag or branch than the catalogue's")
     download.add_argument("--events", choices=("-",), help="print one JSON object a line on stdout")
 
-    verify = commands.add_parser("verify", help="read every byte and compare checksums")
+    verify = commands.add_parser("verify", help="read every byte, compare checksums, and open it as a run does")
     verify.add_argument("names", nargs="*", metavar="NAME", help="default: everything installed")
     verify.add_argument("--json", action="store_true", help="print JSON")
 
     importing = commands.add_parser("import", help="install a model from a folder, zip or file, without network")
     importing.add_argument("name", metavar="NAME")
-    importing.add_argument("path", metavar="PATH", type=Path)
+    importing.add_argument("path", metavar="PATH", type=Path, nargs="?",
+                           help="left out: check and take over what was copied into the models' folder by hand")
     importing.add_argument("--accept-licence", action="store_true", help="you have read and accept the model's terms")
 
     remove = commands.add_parser("remove", help="delete installed models")
@@ -140,8 +142,10 @@ def _verify(args: argparse.Namespace) -> int:
     for name in names:
         try:
             files = store.verify(name)
+            found = _open(entry(name))
             results.append({"model": entry(name).name, "intact": True, "files": len(files),
-                            "bytes": sum(file.size_bytes for file in files)})
+                            "bytes": sum(file.size_bytes for file in files), "opened": found.opened,
+                            "notes": list(found.notes)})
         except KneePipelineError as error:
             if args.names and len(names) == 1 and not args.json:
                 raise
@@ -151,7 +155,8 @@ def _verify(args: argparse.Namespace) -> int:
         print(json.dumps({"models": results}, indent=2))
     else:
         for result in results:
-            print(f"{result['model']}: " + (f"intact ({result['files']} files, {table.bytes_text(result['bytes'])})"
+            size = f"{result['files']} files, {table.bytes_text(result['bytes'])}" if result["intact"] else ""
+            print(f"{result['model']}: " + (f"intact ({size})" + "".join(f". {note}" for note in result["notes"])
                                             if result["intact"] else
                                             f"{result['error']['message']} {result['error']['hint']}"))
         if not results:
@@ -159,11 +164,25 @@ def _verify(args: argparse.Namespace) -> int:
     return first_error.exit_code if first_error else EXIT_DONE
 
 
+def _open(model: Model) -> opening.Opened:
+    """A look into every member of a model, as a run opens it; WeightsCorruptError where it cannot."""
+    found = []
+    for name in model.needs if model.source.type == "virtual" else (model.name,):
+        member = entry(name)
+        try:
+            found.append(opening.check(member, store.folder_of(member)))
+        except ImportRefusedError as error:
+            raise WeightsCorruptError(f"{member.name} is what was installed, but cannot be used: {error.message}",
+                                      error.hint, model=member.name) from error
+    return opening.Opened(all(one.opened for one in found), tuple(dict.fromkeys(n for one in found for n in one.notes)))
+
+
 def _import(args: argparse.Namespace) -> int:
     from .importing import import_from
 
-    where = import_from(args.path, args.name, accept_licence=args.accept_licence)
-    print(f"{entry(args.name).name} is installed in {where}")
+    notes: list[str] = []
+    where = import_from(args.path, args.name, accept_licence=args.accept_licence, tell=notes.append)
+    print("\n".join([f"{entry(args.name).name} is installed in {where}", *notes]))
     return EXIT_DONE
 
 

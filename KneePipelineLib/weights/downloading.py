@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import ConfigError, WeightsCorruptError
-from . import layouts, store
+from ..system.atomic import replace
+from . import contents, layouts, opening, store
 from .checksums import git_blob_sha1_of, sha256_of
 from .entries import Model, entry
 from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, NotOnHubError, folder_errors
@@ -102,7 +103,8 @@ def _download(model: Model, hub: Hub, revision: str | None, accepted: str | None
     if progress:
         progress(total_bytes, total_bytes, "")
     try:
-        layouts.check_content(model, partial, wanted)
+        contents.check_content(model, partial, wanted)
+        opening.check(model, partial)
     except ImportRefusedError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise WeightsCorruptError(f"{model.name} was not installed: {error.message}", f"See {model.page}.",
@@ -174,7 +176,7 @@ def _fetch_checked(model: Model, hub: Hub, commit: str, file: RemoteFile, target
     for _attempt in range(2):  # a part begun long ago may be to blame, so a wrong file is fetched once more, whole
         hub.fetch(file, commit, part, report)
         if _is_right(file, part):
-            os.replace(part, target)
+            replace(part, target)
             return
         part.unlink()
     raise WeightsCorruptError(

@@ -11,7 +11,7 @@ import shutil
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from .. import __version__
 from ..errors import MissingFileError
-from . import layouts, store
+from . import contents, layouts, opening, store
 from .entries import Model, catalogue, entry
 from .failures import DiskSpaceError, ImportRefusedError, LicenceNotAcceptedError, folder_errors
 from .locks import model_lock
@@ -39,22 +39,31 @@ class _Source:
     sizes: dict[str, int]
     open: Callable[[str], BinaryIO]
 
+    def small(self, name: str) -> bytes:
+        """A small file's content, at most a byte more than any table of a model has."""
+        with damaged_archive(name), self.open(name) as stream:
+            return stream.read(layouts.MAX_JSON_BYTES + 1)
 
-def import_from(path: str | Path, name: str, *, accept_licence: bool = False,
-                progress: Callable[[int, int, str], None] | None = None) -> Path:
-    """Copy a model from ``path`` (folder, .zip or .h5) into the models' folder.
+
+def import_from(path: str | Path | None, name: str, *, accept_licence: bool = False,
+                progress: Callable[[int, int, str], None] | None = None,
+                tell: Callable[[str], None] | None = None) -> Path:
+    """Copy a model from ``path`` (folder, .zip or .h5) into the models' folder, after it was opened as a run opens it.
 
     Parameters
     ----------
     path : path
         What somebody brought along: an nnU-Net results folder (the Dataset folder, one above or the trainer folder),
-        a planar network's .h5, a shape model's or BScore's folder, or a zip of any of them.
+        a planar network's .h5, a shape model's or BScore's folder, or a zip of any of them. None takes what somebody
+        put into the models' folder by hand.
     name : str
         Which model of the catalogue it is.
     accept_licence : bool
         Needed for gated and non-commercial models: the person accepts the terms on the model's page.
     progress : callable, optional
         Called with (bytes done, bytes in all, file).
+    tell : callable, optional
+        Called with what whoever uses the model should know.
 
     Returns
     -------
@@ -64,7 +73,7 @@ def import_from(path: str | Path, name: str, *, accept_licence: bool = False,
     Raises
     ------
     ImportRefusedError
-        Not this model, damaged, or an unsafe archive. Nothing is changed.
+        Not this model, damaged, not to be opened by a run, or an unsafe archive. Nothing is changed.
     MissingFileError, LicenceNotAcceptedError, DiskSpaceError, ModelBusyError
     """
     model = entry(name)
@@ -76,14 +85,23 @@ def import_from(path: str | Path, name: str, *, accept_licence: bool = False,
         raise LicenceNotAcceptedError(
             f"The terms of {model.name} have not been accepted (licence: {model.licence}).",
             f"Read {model.page}, then give --accept-licence.", page=model.page)
-    with _opened(Path(path)) as source:
-        plan = layouts.plan(model, source.sizes, source.root_name)
+    with _opened(_put_by_hand(model) if path is None else Path(path)) as source:
+        plan = layouts.plan(model, source.sizes, source.root_name, source.small)
         with folder_errors(model.name), model_lock(store.models_dir(), model.name):
-            return _copy(model, source, plan, accepted, progress)
+            return _copy(model, source, plan, accepted, progress, tell)
+
+
+def _put_by_hand(model: Model) -> Path:
+    """The model's own folder, where it has files but no receipt."""
+    folder = store.folder_of(model)
+    if not folder.is_dir() or store.read_receipt(model) is not None:
+        raise MissingFileError(f"No files of {model.name} were put into the models' folder by hand.",
+                               "Give the PATH of the folder, zip or file to import.")
+    return folder
 
 
 def _copy(model: Model, source: _Source, plan: dict[str, str], accepted: str | None,
-          progress: Callable[[int, int, str], None] | None) -> Path:
+          progress: Callable[[int, int, str], None] | None, tell: Callable[[str], None] | None) -> Path:
     total_bytes, done_bytes = sum(source.sizes[name] for name in plan.values()), 0
     prepared = store.models_dir() / ".partial" / f".importing-{model.name}-{os.getpid()}"
     shutil.rmtree(prepared, ignore_errors=True)
@@ -98,26 +116,36 @@ def _copy(model: Model, source: _Source, plan: dict[str, str], accepted: str | N
             done_bytes += source.sizes[name]
             if progress:
                 progress(done_bytes, total_bytes, target)
-        layouts.check_content(model, prepared, plan)
+        contents.check_content(model, prepared, plan)
         files = [store.describe(target, prepared) for target in sorted(plan)]
         _check_identity(model, plan, files)
-        return store.install(model, prepared, _receipt(model, files, accepted))
+        found = opening.check(model, prepared)
+        where = store.install(model, prepared, _receipt(model, files, accepted) | {"opened": found.opened})
+        for note in found.notes if tell else ():
+            tell(note)
+        return where
     finally:
         shutil.rmtree(prepared, ignore_errors=True)
+
+
+@contextmanager
+def damaged_archive(name: str) -> Iterator[None]:
+    """What zipfile says about an archive's member, as one sentence."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ImportRefusedError(f"The archive is damaged at {name}.", "Copy or download it again.") from error
 
 
 def _copy_file(source: _Source, name: str, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     left_bytes = source.sizes[name]
-    try:
-        with source.open(name) as read, target.open("xb") as write:
-            while block := read.read(_BLOCK_BYTES):
-                left_bytes -= len(block)
-                if left_bytes < 0:
-                    break
-                write.write(block)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise ImportRefusedError(f"The archive is damaged at {name}.", "Copy or download it again.") from error
+    with damaged_archive(name), source.open(name) as read, target.open("xb") as write:
+        while block := read.read(_BLOCK_BYTES):
+            left_bytes -= len(block)
+            if left_bytes < 0:
+                break
+            write.write(block)
     if left_bytes:
         raise ImportRefusedError(f"{name} does not have the size it states.", "Copy or download it again.")
 

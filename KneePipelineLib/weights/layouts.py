@@ -5,8 +5,8 @@ file list. A plan maps the path inside the installed model to the path where the
 never copied, downloaded or unpacked. Python files are named by no plan: nothing that was downloaded is ever run.
 
 Layouts: nnU-Net v2 results (``Dataset*/<trainer>__<plans>__<configuration>/{dataset,plans}.json`` and
-``fold_N/checkpoint_{best,final}.pth``), planar networks (one ``.h5``), shape models (``model_params_config.json`` and
-``model/<epoch>.pth``), BScore (``model.json``).
+``fold_N/checkpoint_{best,final}.pth``; which folders are a model's stages: `nnunet_folders`), planar networks (one
+``.h5``), shape models (``model_params_config.json`` and ``model/<epoch>.pth``), BScore (``model.json``).
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import fnmatch
 import json
 import math
 import re
-from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 
+from ..errors import KneePipelineError
+from ..nnunet_folders import ANY, CASCADE, CASCADE_NAME, SINGLE, choose, trained
 from .entries import Model, catalogue
 from .failures import ImportRefusedError
 
 DEFAULT_DATASET = "Dataset500_KneeMRI"
 _CHECKPOINT = re.compile(r"^fold_(\d+|all)/checkpoint_(best|final)\.pth$")
-_TRAINER = re.compile(r"^[A-Za-z0-9_]+__[A-Za-z0-9_]+__(2d|3d_lowres|3d_fullres|3d_cascade_fullres)$")
-_SHAPE_CONFIG = "model_params_config.json"
-_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_MAX_JSON_BYTES = 64 << 20
+SHAPE_CONFIG = "model_params_config.json"
+_HDF5 = re.compile(r"\.(h5|hdf5)$")
+MAX_JSON_BYTES = 64 << 20
 
 
 def is_safe(name: str) -> bool:
@@ -36,17 +37,27 @@ def is_safe(name: str) -> bool:
         part not in ("", ".", "..") and not part.endswith((" ", ".")) for part in parts)
 
 
-def plan(model: Model, names: Iterable[str], root_name: str = "") -> dict[str, str]:
+def plan(model: Model, names: Iterable[str], root_name: str = "",
+         read: Callable[[str], bytes] | None = None) -> dict[str, str]:
     """Installed path -> present path of every file of ``model`` among ``names``.
 
-    ``root_name`` is what the folder itself is called (for someone who picks the innermost folder). Raises
-    ImportRefusedError, in one sentence, when the files are not this model.
+    Parameters
+    ----------
+    root_name : str
+        What the folder itself is called (for someone who picks the innermost folder).
+    read : callable, optional
+        Gives a small file's content; without it, as for the hub's list of files, names alone decide.
+
+    Raises
+    ------
+    ImportRefusedError
+        In one sentence, when the files are not this model.
     """
     listed = sorted(names)
     planners = {"nnunet": _plan_nnunet, "planar": _plan_planar, "shape": _plan_shape, "bscore": _plan_bscore}
     if model.kind not in planners:
         raise ImportRefusedError(f"{model.name} has no files of its own.", f"Import {' and '.join(model.needs)}.")
-    return planners[model.kind](model, listed, root_name)
+    return planners[model.kind](model, listed, root_name, read)
 
 
 def select(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
@@ -56,54 +67,68 @@ def select(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
                   and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
 
 
-def entry_point(model: Model, installed: Iterable[str]) -> str:
-    """The installed path that the network's code opens, "" for the model's own folder.
+def entry_point(model: Model) -> str:
+    """The installed path that the network's code opens: a planar network's file, else "" for the model's own folder.
 
-    nnU-Net: the trainer folder of the last configuration (earlier ones of a cascade lie beside it). Planar: the file.
+    Which of an nnU-Net model's configurations run is decided where they run (`nnunet_folders.choose`), not here.
     """
-    if model.kind == "planar":
-        return model.files[0].path
-    if model.kind == "nnunet":
-        trainers = {str(PurePosixPath(path).parent) for path in installed if path.endswith("/plans.json")}
-        for configuration in reversed(model.configurations or ("3d_cascade_fullres", "3d_fullres", "3d_lowres", "2d")):
-            for trainer in sorted(trainers):
-                if trainer.endswith(f"__{configuration}"):
-                    return trainer
-    return ""
+    return model.files[0].path if model.kind == "planar" else ""
 
 
-def _plan_nnunet(model: Model, names: list[str], root_name: str) -> dict[str, str]:
-    trainers: dict[str, dict[str, str]] = {}
+def stages_kind(model: Model) -> str:
+    """What `nnunet_folders.choose` is to look for in this model's folder."""
+    if not model.configurations:
+        return ANY
+    return CASCADE if CASCADE_NAME in model.configurations else SINGLE
+
+
+def _plan_nnunet(model: Model, names: list[str], root_name: str,
+                 read: Callable[[str], bytes] | None) -> dict[str, str]:
+    folders: dict[str, dict[str, str]] = {}
     for name in names:
         path = PurePosixPath(name)
         if path.name in ("dataset.json", "plans.json"):
-            trainers.setdefault(str(path.parent), {})[path.name] = name
+            folders.setdefault(str(path.parent), {})[path.name] = name
         elif len(path.parts) >= 2 and _CHECKPOINT.match("/".join(path.parts[-2:])):
-            trainers.setdefault(str(path.parent.parent), {})["/".join(path.parts[-2:])] = name
-    complete: dict[str, dict[str, str]] = {}
-    for folder, files in trainers.items():
-        trainer = PurePosixPath(folder).name or root_name
-        has_checkpoint = any(_CHECKPOINT.match(file) for file in files)
-        match = _TRAINER.match(trainer)
-        if match and has_checkpoint and {"dataset.json", "plans.json"} <= set(files):
-            if match.group(1) in complete and (not model.configurations or match.group(1) in model.configurations):
-                raise ImportRefusedError(f"There is more than one nnU-Net folder for {match.group(1)}.",
-                                         "Give the one Dataset folder that is meant.")
-            dataset = PurePosixPath(folder).parent.name
-            dataset = dataset if re.fullmatch(r"Dataset\d+_\w+", dataset) else DEFAULT_DATASET
-            complete[match.group(1)] = {f"{dataset}/{trainer}/{file}": name for file, name in files.items()}
-    wanted = model.configurations or tuple(complete)
-    missing = [configuration for configuration in wanted if configuration not in complete]
-    if missing or not wanted:
-        raise ImportRefusedError(
-            f"No complete nnU-Net results folder for {' and '.join(missing or ['any configuration'])} was found.",
-            "It needs TRAINER__PLANS__CONFIGURATION/ with dataset.json, plans.json and fold_N/checkpoint_best.pth.")
-    return {target: name for configuration in wanted for target, name in complete[configuration].items()}
+            folders.setdefault(str(path.parent.parent), {})["/".join(path.parts[-2:])] = name
+    complete = {folder: files for folder, files in folders.items() if {"dataset.json", "plans.json"} < set(files)}
+    found = [trained(folder, PurePosixPath(folder).name or root_name,
+                     None if read is None else json_object(read(files["plans.json"]), files["plans.json"]))
+             for folder, files in complete.items()]
+    try:
+        stages = choose(found, stages_kind(model))
+    except ImportRefusedError:
+        raise
+    except KneePipelineError as error:
+        raise ImportRefusedError(f"{error.message}{_unfinished(names)}", error.hint) from error
+    chosen = {}
+    for stage in stages:
+        trainer = PurePosixPath(stage.folder).name or root_name
+        if len(trainer.split("__")) < 3:  # a folder under a name of one's own: what it is must go on being told
+            trainer = f"{trainer or 'model'}__plans__{stage.configuration}"
+        dataset = PurePosixPath(stage.folder).parent.name
+        dataset = dataset if re.fullmatch(r"Dataset\d+_.+", dataset) else DEFAULT_DATASET
+        chosen |= {f"{dataset}/{trainer}/{file}": name for file, name in complete[stage.folder].items()}
+    return chosen
 
 
-def _plan_planar(model: Model, names: list[str], _root_name: str) -> dict[str, str]:
+def _unfinished(names: list[str]) -> str:
+    """What an interrupted or still running training leaves, where that is all there is."""
+    left = sorted({PurePosixPath(name).name for name in names if name.endswith(".pth")})
+    if not left or any(_CHECKPOINT.match("/".join(PurePosixPath(name).parts[-2:])) for name in names):
+        return ""
+    return f" There is only {' and '.join(left)}."
+
+
+def _plan_planar(model: Model, names: list[str], _root_name: str, _read: object) -> dict[str, str]:
     target = model.files[0].path
-    candidates = [name for name in names if name.endswith((".h5", ".hdf5"))]
+    bare = {PurePosixPath(name).name for name in names}
+    is_archive = {"model.weights.h5", "config.json", "metadata.json"} <= bare
+    if is_archive or (any(name.endswith(".keras") for name in bare) and not any(_HDF5.search(name) for name in bare)):
+        raise ImportRefusedError(
+            f"{model.name} is one HDF5 file with architecture and weights; this is an archive in Keras 3's own format "
+            "(.keras).", "Load it in Keras and save it with model.save('network.h5').")
+    candidates = [name for name in names if _HDF5.search(name)]
     named = [name for name in candidates if PurePosixPath(name).name == target]
     chosen = named or candidates
     if len(chosen) != 1:
@@ -113,9 +138,9 @@ def _plan_planar(model: Model, names: list[str], _root_name: str) -> dict[str, s
     return {target: chosen[0]}
 
 
-def _plan_shape(model: Model, names: list[str], root_name: str) -> dict[str, str]:
-    folder = _one_folder(model, [name for name in names if PurePosixPath(name).name == _SHAPE_CONFIG], root_name,
-                         f"{_SHAPE_CONFIG} and model/<epoch>.pth")
+def _plan_shape(model: Model, names: list[str], root_name: str, _read: object) -> dict[str, str]:
+    folder = _one_folder(model, [name for name in names if PurePosixPath(name).name == SHAPE_CONFIG], root_name,
+                         f"{SHAPE_CONFIG} and model/<epoch>.pth")
     prefix = f"{folder}/" if folder else ""
     weights = [name for name in names if re.fullmatch(r"model/\d+\.pth", name.removeprefix(prefix))
                and name.startswith(prefix)]
@@ -124,10 +149,10 @@ def _plan_shape(model: Model, names: list[str], root_name: str) -> dict[str, str
     published = [name for name in weights if name.removeprefix(prefix) in {known.path for known in model.files}]
     last = max(weights, key=lambda name: int(PurePosixPath(name).stem))
     chosen = published[0] if published else last
-    return {_SHAPE_CONFIG: prefix + _SHAPE_CONFIG, chosen.removeprefix(prefix): chosen}
+    return {SHAPE_CONFIG: prefix + SHAPE_CONFIG, chosen.removeprefix(prefix): chosen}
 
 
-def _plan_bscore(model: Model, names: list[str], root_name: str) -> dict[str, str]:
+def _plan_bscore(model: Model, names: list[str], root_name: str, _read: object) -> dict[str, str]:
     folder = _one_folder(model, [name for name in names if PurePosixPath(name).name == "model.json"], root_name,
                          "model.json")
     return {"model.json": f"{folder}/model.json" if folder else "model.json"}
@@ -152,29 +177,11 @@ def _one_folder(model: Model, markers: list[str], root_name: str, needs: str) ->
     return left[0]
 
 
-def check_content(model: Model, folder: Path, installed: Iterable[str]) -> None:
-    """Whether the files of a model can be what their names say; ImportRefusedError names the first that cannot."""
-    for name in installed:
-        path = folder / name
-        if name.endswith(".json"):
-            content = _json_object(path, name)
-            if name == "model.json":
-                bscore_parameters(content)
-            elif name == _SHAPE_CONFIG:
-                latent_size(content)
-        elif path.stat().st_size == 0:
-            raise ImportRefusedError(f"{name} is empty.", "Get the model again from where it came.")
-        elif name.endswith((".h5", ".hdf5")):
-            with path.open("rb") as stream:
-                if stream.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
-                    raise ImportRefusedError(f"{name} is not an HDF5 file.", "Get the model again from where it came.")
-
-
 def latent_size(config: dict) -> int:
     """Length of the latent of a shape model, from its configuration (``latent_size``)."""
     value = config.get("latent_size")
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ImportRefusedError(f"{_SHAPE_CONFIG} states no latent_size.", "Get the model again from where it came.")
+        raise ImportRefusedError(f"{SHAPE_CONFIG} states no latent_size.", "Get the model again from where it came.")
     return value
 
 
@@ -192,13 +199,14 @@ def bscore_parameters(content: dict) -> tuple[tuple[float, ...], float, float]:
     return tuple(float(value) for value in vector), float(mean), float(deviation)
 
 
-def _json_object(path: Path, name: str) -> dict:
+def json_object(content: bytes, name: str) -> dict:
+    """The JSON object in a small file; ImportRefusedError names the file when it holds anything else."""
     try:
-        if path.stat().st_size > _MAX_JSON_BYTES:
+        if len(content) > MAX_JSON_BYTES:
             raise ValueError("too large")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        values = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ImportRefusedError(f"{name} is not readable JSON.", "Get the model again from where it came.") from error
-    if not isinstance(content, dict):
+    if not isinstance(values, dict):
         raise ImportRefusedError(f"{name} is not a JSON object.", "Get the model again from where it came.")
-    return content
+    return values

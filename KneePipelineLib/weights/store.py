@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, WeightsCorruptError
+from ..system.atomic import replace, write_json
 from . import layouts
 from .checksums import ChecksumCache
 from .entries import Model, catalogue, entry
@@ -66,6 +67,12 @@ def mending_command(model: Model) -> str:
     return f"python3 -m KneePipelineLib models download {model.name}"
 
 
+def adopting_command(model: Model) -> str:
+    """The command that takes over files which somebody copied into the models' folder."""
+    terms = " --accept-licence" if model.restricted else ""
+    return f"python3 -m KneePipelineLib models import {model.name}{terms}"
+
+
 def read_receipt(model: Model) -> dict | None:
     """The receipt of an installed model, None when there is none or it is unreadable."""
     try:
@@ -109,8 +116,7 @@ def state(name: str) -> str:
 def location(name: str) -> Path:
     """The folder or file to open for a model, after its files were checked against the receipt.
 
-    nnU-Net: the trainer folder of the last configuration (a cascade's first stage lies beside it); planar: the .h5
-    file; shape model and BScore: the folder. Checksums are remembered by size and time, so this is quick.
+    Planar: the .h5 file; all others: the model's folder. Checksums are remembered by size and time, so this is quick.
 
     Raises
     ------
@@ -124,8 +130,8 @@ def location(name: str) -> Path:
     model = entry(name)
     if model.source.type == "virtual":
         raise ConfigError(f"{model.name} has no files of its own.", f"It is made of {', '.join(model.needs)}.")
-    files = _checked(model, fresh=False)
-    return folder_of(model) / layouts.entry_point(model, [file.path for file in files])
+    _checked(model, fresh=False)
+    return folder_of(model) / layouts.entry_point(model)
 
 
 def locations(name: str) -> dict[str, Path]:
@@ -170,16 +176,16 @@ def remove(name: str) -> int:
 def install(model: Model, prepared: Path, receipt: dict) -> Path:
     """Move a finished folder into place together with its receipt; an older version goes only then."""
     files = [InstalledFile(**file) for file in receipt["files"]]
-    (prepared / RECEIPT).write_text(json.dumps(receipt, indent=2), encoding="utf-8")
+    write_json(prepared / RECEIPT, receipt)
     folder = folder_of(model)
     if folder.exists():
         _discard(folder)
-    os.replace(prepared, folder)
+    replace(prepared, folder)
     cache = ChecksumCache(_cache_file(model))
     for file in files:  # the files were hashed a moment ago
         cache.remember(folder, file.path, file.sha256)
     cache.save()
-    return folder / layouts.entry_point(model, [file.path for file in files])
+    return folder / layouts.entry_point(model)
 
 
 def accepted_licence(model: Model) -> str | None:
@@ -239,7 +245,10 @@ def _expected_files(model: Model) -> list[InstalledFile]:
         raise WeightsMissingError(f"The model {model.name} is not installed.", f"Run: {mending_command(model)}")
     receipt = read_receipt(model)
     if receipt is None:
-        raise _corrupt(model, RECEIPT, "is missing or unreadable")
+        raise WeightsCorruptError(
+            f"The files of {model.name} lie in the models' folder without a readable receipt, as when they "
+            "were copied by hand: nobody has checked them yet.", f"Check and take them over with: {adopting_command(model)}",
+            model=model.name, file=RECEIPT)
     return [InstalledFile(**file) for file in receipt["files"]]
 
 
@@ -251,7 +260,7 @@ def _bundled_files(model: Model) -> list[InstalledFile]:
         return [InstalledFile(file.path, file.size_bytes or 0, file.sha256 or "") for file in model.files if present]
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     with contextlib.suppress(layouts.ImportRefusedError):
-        plan = layouts.plan(model, names, folder.name)
+        plan = layouts.plan(model, names, folder.name, lambda name: (folder / name).read_bytes())
         return [InstalledFile(name, (folder / name).stat().st_size, "") for name in sorted(plan.values())]
     return []
 
@@ -269,5 +278,5 @@ def _discard(folder: Path) -> None:
     """Delete a folder in one visible step: a half-deleted model must never look like a whole one."""
     doomed = models_dir() / ".partial" / f".removing-{folder.name}-{os.getpid()}"
     doomed.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(folder, doomed)
+    replace(folder, doomed)
     shutil.rmtree(doomed, ignore_errors=True)

@@ -1,27 +1,25 @@
-"""The cases of `bundled_network.py`: each function makes one case, has it segmented and returns what was found.
+"""The cases of `bundled_network.py`: each function makes one case, has `run` segment it and returns what was found.
 
-Every function is a job for a process of its own: it takes and returns plain values only.
+Every function is a job for a process of its own: it takes and returns plain values only. Nothing is measured beside the
+product: labels, thickness and pieces are those of the run's own files (`product`).
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import product  # it also makes the package importable
 
 from KneePipelineLib.imaging import read_image, read_labels
 from KneePipelineLib.imaging.labels import BONE_CARTILAGES, BONES, BY_VALUE, REGIONS
 from KneePipelineLib.imaging.volume import Volume
 from KneePipelineLib.phantom import DigitalKnee, Grid
-from KneePipelineLib.segmentation import SegmentationOptions, segment
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = product.REPOSITORY
 CONTRASTS = ("dess", "t1", "pd_fs")
 GROUPS = {"bones": (1, 2, 3), "cartilage": (4, 5, 6, 7), "menisci": (8, 9)}
 DIGITAL_GRID = ((256, 256, 140), (0.55, 0.55, 0.8))
@@ -29,14 +27,15 @@ MAP_SPACING_MM = 0.7
 NEAR_MM = 5.0
 
 
-def use_threads(count: int) -> None:
-    """Torch's threads in this process."""
-    import torch
+def segmented(image: Volume | Path, weights: str | None, *, steps: tuple[str, ...] = product.SEGMENTATION,
+              threads: int = 1, watch: bool = False):
+    """`product.measured` with the bundled network; ``weights`` None takes those that ship."""
+    return product.measured(image, model="bundled", weights=None if weights is None else Path(weights), steps=steps,
+                            threads=threads, watch=watch)
 
-    torch.set_num_threads(count)
 
-
-def digital_knee(seed: int, contrasts: tuple[str, ...], weights: str, measure: bool, pictures: str | None) -> dict:
+def digital_knee(seed: int, contrasts: tuple[str, ...], weights: str | None, measure: bool, pictures: str | None,
+                 threads: int = 1) -> dict:
     """One digital knee in several contrasts: Dice of every structure and, from the first contrast, thickness.
 
     Returns
@@ -49,15 +48,16 @@ def digital_knee(seed: int, contrasts: tuple[str, ...], weights: str, measure: b
     grid = Grid.sagittal(*DIGITAL_GRID)
     truth, dice, thickness = knee.labels(grid), {}, {}
     for contrast in contrasts:
-        image = knee.image(grid, contrast)
-        found = segment(image, "bundled", weights=Path(weights), device="cpu")
-        dice[contrast] = dice_of(found.labels.array, truth.array)
-        if measure and contrast == contrasts[0]:
-            thickness = thickness_of(found.labels, knee)
+        image, whole = knee.image(grid, contrast), measure and contrast == contrasts[0]
+        with segmented(image, weights, steps=() if whole else product.SEGMENTATION, threads=threads) as run:
+            found = run.labels
+            dice[contrast] = dice_of(found.array, truth.array)
+            if whole:
+                thickness = thickness_of(run.results, knee)
         if pictures is not None:
             from bundled_pictures import montage
 
-            montage(image, found.labels, Path(pictures) / f"digital_{seed}_{contrast}.png",
+            montage(image, found, Path(pictures) / f"digital_{seed}_{contrast}.png",
                     f"Digital knee {seed}, {contrast}", truth)
     return {"seed": seed, "side": side, "dice": dice, "thickness": thickness}
 
@@ -74,22 +74,14 @@ def dice_of(found: np.ndarray, true: np.ndarray) -> dict[str, float]:
     return table
 
 
-def thickness_of(labels: Volume, knee: DigitalKnee) -> dict[str, list[float | None]]:
-    """Region -> mean thickness measured from the labels (None where none was found) and true, mm."""
-    from KneePipelineLib.errors import KneePipelineError
-    from KneePipelineLib.morphometry import measure_knee
-
-    try:
-        regions = measure_knee(labels, side=knee.side).regions
-    except KneePipelineError:
-        regions = {}
-    truth = knee.truth()
-    found = {region: regions.get(region, {}).get("mm_mean") for region in REGIONS}
-    return {region: [None if v is None or not np.isfinite(v) else float(v), float(truth[region]["mm_mean"])]
-            for region, v in found.items()}
+def thickness_of(results: dict, knee: DigitalKnee) -> dict[str, list[float | None]]:
+    """Region -> mean thickness in results.json (None where none was found) and true, mm."""
+    regions, truth = results["regions"], knee.truth()
+    return {region: [regions.get(region, {}).get("measures", {}).get("mm_mean"), float(truth[region]["mm_mean"])]
+            for region in REGIONS}
 
 
-def real_map(path: str, contrast: str, seed: int, weights: str) -> dict:
+def real_map(path: str, contrast: str, seed: int, weights: str | None, threads: int = 1) -> dict:
     """A synthetic image of a real label map as it is (not deformed), by the trainer's painter and scanner."""
     import torch
 
@@ -100,8 +92,8 @@ def real_map(path: str, contrast: str, seed: int, weights: str) -> dict:
     known = torch.from_numpy(np.ascontiguousarray(labels.array).astype(np.uint8))
     tissue = painting.dress(known, torch.from_numpy(_depth_mm(labels)), generator)
     image = acquisition.acquire(painting.paint(tissue, contrast, generator), MAP_SPACING_MM, generator)
-    found = segment(labels.with_array(image.numpy()), "bundled", weights=Path(weights), device="cpu")
-    return {"map": Path(path).stem, "contrast": contrast, "dice": dice_of(found.labels.array, labels.array)}
+    with segmented(labels.with_array(image.numpy()), weights, threads=threads) as run:
+        return {"map": Path(path).stem, "contrast": contrast, "dice": dice_of(run.labels.array, labels.array)}
 
 
 def _canonical(path: str) -> Volume:
@@ -124,29 +116,25 @@ def _depth_mm(labels: Volume) -> np.ndarray:
     return ndimage.distance_transform_edt(outside, sampling=labels.spacing[::-1]).astype(np.float32)
 
 
-def real_series(folder: str, weights: str, pictures: str | None) -> dict:
-    """The multi-echo series, echoes combined: volumes, pieces and cartilage's distance to its bone, before any filter.
+def real_series(folder: str, weights: str | None, pictures: str | None, threads: int = 1) -> dict:
+    """The multi-echo series, as a DICOM folder: volumes, pieces, and cartilage's distance to its bone.
 
     Returns
     -------
     dict
-        ``volume_ml`` and ``largest_piece`` (structure -> ml, share of its voxels), ``near_bone`` (cartilage -> share
-        within NEAR_MM of its bone).
+        ``volume_ml`` (structure -> ml), ``largest_piece`` (bone -> share of the network's voxels that the cleaning
+        kept, as results.json says it), ``near_bone`` (cartilage -> share within NEAR_MM of its bone).
     """
     from scipy import ndimage
 
-    image = read_image(folder, echo="rss")
-    found = segment(image, "bundled", weights=Path(weights), device="cpu",
-                    options=SegmentationOptions(postprocess=False))
-    array, spacing = found.labels.array, found.labels.spacing[::-1]
-    volume, largest, near = {}, {}, {}
-    for value in range(1, 10):
-        mask, name = array == value, BY_VALUE[value].name
-        count = np.count_nonzero(mask)
-        volume[name] = count * found.labels.voxel_volume_mm3 / 1000
-        if count and value in BONES:
-            pieces = ndimage.label(mask, np.ones((3, 3, 3)))[0]
-            largest[name] = float(np.bincount(pieces.ravel())[1:].max() / count)
+    with segmented(Path(folder), weights, threads=threads) as run:
+        labels, structures = run.labels, run.results["confidence"]["structures"]
+    array, spacing = labels.array, labels.spacing[::-1]
+    volume = {BY_VALUE[value].name: float(np.count_nonzero(array == value) * np.prod(spacing) / 1000)
+              for value in range(1, 10)}
+    largest = {BY_VALUE[bone].name: structures[BY_VALUE[bone].name]["kept_share"] for bone in BONES
+               if BY_VALUE[bone].name in structures}
+    near = {}
     for bone, cartilages in BONE_CARTILAGES.items():
         if not (array == bone).any():
             continue
@@ -158,31 +146,17 @@ def real_series(folder: str, weights: str, pictures: str | None) -> dict:
     if pictures is not None:
         from bundled_pictures import montage
 
-        montage(image, found.labels, Path(pictures) / "real_series.png", "Real multi-echo series, echoes combined")
+        image = read_image(folder, echo="rss")
+        montage(image, labels, Path(pictures) / "real_series.png", "Real multi-echo series, echoes combined")
     return {"volume_ml": volume, "largest_piece": largest, "near_bone": near}
 
 
-def whole_knee(weights: str, threads: int) -> dict:
-    """Seconds and GiB to segment 384 x 384 x 160 voxels in a process of its own."""
-    done = subprocess.run([sys.executable, str(Path(__file__).resolve()), weights, str(threads)], check=True, text=True,
-                          capture_output=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def _time_one(weights: str, threads: int) -> None:
-    import resource
-
-    import torch
-
-    torch.set_num_threads(threads)
+def whole_knee(weights: str | None, threads: int) -> dict:
+    """Seconds and GiB of the segmentation of 384 x 384 x 160 voxels within a whole run, and of the run itself."""
     image = DigitalKnee(seed=1).image(Grid.sagittal())
-    before_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    start, cpu = time.perf_counter(), time.process_time()
-    found = segment(image, "bundled", weights=Path(weights), device="cpu")
-    print(json.dumps({"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu,
-                      "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, "gib_before": before_gib,
-                      "threads": threads, "size": list(image.size), "model": found.model}))
-
-
-if __name__ == "__main__":
-    _time_one(sys.argv[1], int(sys.argv[2]))
+    with segmented(image, weights, steps=(), threads=threads, watch=True) as run:
+        step = run.step("segmentation")
+        return {"seconds": step["seconds"], "cpu_seconds": step["cpu_seconds"], "gib": step["peak_memory_mib"] / 1024,
+                "run_seconds": run.seconds, "run_gib": run.peak_bytes / 2**30, "threads": threads,
+                "size": list(image.size), "stages": [stage["configuration"] for stage
+                                                     in run.results["run"]["model"]["stages"]]}

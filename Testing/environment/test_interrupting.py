@@ -86,7 +86,7 @@ def test_cancelled_with_sigterm_leaves_nothing(world: FakeWorld, quickest: str) 
         "from pathlib import Path\n"
         "from KneePipelineLib.environment import lockfile\n"
         f"lockfile.LOCK_FILE = Path({str(world.lock_file)!r})\n"
-        "from KneePipelineLib.cli import main\nsys.exit(main())"
+        "from KneePipelineLib.__main__ import run\nsys.exit(run())"
     )]  # fmt: skip
     process = subprocess.Popen(command, env=world.environ(quickest, TEST_WAIT=str(flag)),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip

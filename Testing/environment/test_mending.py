@@ -66,7 +66,7 @@ def test_an_environment_in_use_is_neither_removed_nor_swept(world: FakeWorld, qu
     assert world.setup(quickest).returncode == 0
     holder = subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
-         "from pathlib import Path\nfrom KneePipelineLib.environment.exclusive import hold\n"
+         "from pathlib import Path\nfrom KneePipelineLib.system.locks import hold\n"
          f"hold(Path({str(world.environment / '1' / 'in-use')!r})); print('held', flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip

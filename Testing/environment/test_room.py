@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from KneePipelineLib.environment import child, exclusive, places
+from KneePipelineLib.environment import child, places
 from KneePipelineLib.errors import ConfigError
+from KneePipelineLib.system import locks
 from Testing.environment.fakes import REPOSITORY, FakeWorld, other_pythons
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
@@ -98,11 +98,11 @@ def test_the_step_across_keeps_signals_exit_codes_and_protects_the_environment(w
     assert str(world.environment / "1") in done.stdout
     process = subprocess.Popen([*command, "wait"], env=environ, stdout=subprocess.PIPE, text=True)
     process.stdout.readline()
-    assert exclusive.is_held(world.environment / "1" / child.IN_USE_NAME)
+    assert locks.is_held(world.environment / "1" / child.IN_USE_NAME)
     process.send_signal(signal.SIGTERM)
     process.communicate()
     assert process.returncode == -signal.SIGTERM
-    assert not exclusive.is_held(world.environment / "1" / child.IN_USE_NAME)
+    assert not locks.is_held(world.environment / "1" / child.IN_USE_NAME)
 
 
 def test_a_named_python_is_used_as_it_is(world: FakeWorld) -> None:
@@ -112,47 +112,18 @@ def test_a_named_python_is_used_as_it_is(world: FakeWorld) -> None:
     assert "does not start" in answer.stdout
 
 
-@posix
-def test_the_lock_is_dropped_by_the_dead(tmp_path: Path) -> None:
-    file = tmp_path / "lock"
-    code = (f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\nfrom pathlib import Path\n"
-            "from KneePipelineLib.environment.exclusive import exclusive\n"
-            f"with exclusive(Path({str(file)!r})):\n    print('held', flush=True)\n    sys.stdin.read()")  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdout.readline().strip() == b"held"
-    sentences: list[str] = []
-
-    def kill(sentence: str) -> None:
-        sentences.append(sentence)
-        process.kill()
-
-    with exclusive.exclusive(file, waiting=kill):
-        assert sentences == [f"Waiting for another Set up to finish (process {process.pid})."]
-    process.communicate()
-
-
-@posix
-def test_without_system_locks_a_dead_holder_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some network drives have no locks; then a file with the process number serves."""
-    monkeypatch.setattr(exclusive, "_try_lock", lambda descriptor: None)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    holder = tmp_path / "lock.holder"
-    holder.write_text(f"{gone.pid} {socket.gethostname()}", encoding="utf-8")
-    with exclusive.exclusive(tmp_path / "lock"):
-        assert holder.read_text(encoding="utf-8").split()[0] == str(os.getpid())
-    assert not holder.exists()
-    holder.write_text(f"{gone.pid} another-computer", encoding="utf-8")
-    assert not exclusive.holder_is_dead(holder), "nothing is known about processes elsewhere"
-    holder.write_text(f"{os.getpid()} {socket.gethostname()}", encoding="utf-8")
-    waited: list[str] = []
-
-    def release(sentence: str) -> None:
-        waited.append(sentence)
-        holder.unlink()
-
-    with exclusive.exclusive(tmp_path / "lock", waiting=release):
-        assert waited
+@pytest.mark.parametrize("call", ["E.ensure(options=options())", "E.setup(options())", "E.remove(options())"])
+def test_an_environment_of_another_user_is_told_as_that(world: FakeWorld, quickest: str, call: str) -> None:
+    """A shared installation whose Python this user may not execute; before, a traceback about setup.lock."""
+    assert world.setup(quickest).returncode == 0
+    another = ("import os; from KneePipelineLib.environment import checks; from KneePipelineLib.system import locks; "
+               "checks.starts = lambda python: None; os.access = lambda *_: False; "
+               "locks.Lock.take = lambda lock: (_ for _ in ()).throw(PermissionError(13, 'Permission denied')); ")
+    answer = world.call(another + call, quickest)
+    assert answer.returncode == 1, answer.stdout + answer.stderr
+    assert "this user" in answer.stdout or "another user" in answer.stdout
+    assert "KNEEPIPELINE_HOME to a folder of yours" in answer.stdout
+    assert world.imports("alpha")
 
 
 def test_doctor_without_an_environment_names_the_command(world: FakeWorld) -> None:

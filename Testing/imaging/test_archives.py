@@ -178,8 +178,46 @@ def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path: Path) -> None:
 def test_a_member_that_is_both_file_and_folder_is_refused(tmp_path: Path) -> None:
     archive = archive_with(tmp_path / "a.zip", **{"a": b"file", "a/b": b"below it"})
     fails(InvalidFormatError, archive)
+
+
+def test_a_name_twice_is_two_files(make: object, tmp_path: Path) -> None:
+    volume = make.volume(size=(7, 6, 2))
+    first, second = make.series(tmp_path / "s", volume)
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as twice:
-        twice.writestr("x.dcm", b"one")
+        twice.write(first, "x.dcm")
         with pytest.warns(UserWarning, match="Duplicate"):
-            twice.writestr("x.dcm", b"two")
-    fails(InvalidFormatError, tmp_path / "b.zip")
+            twice.write(second, "x.dcm")
+    assert make.points(read_image(tmp_path / "b.zip")) == make.points(volume)
+
+
+def test_an_archive_inside_an_archive_or_folder_is_opened(make: object, tmp_path: Path) -> None:
+    volume = make.volume()
+    make.series(tmp_path / "series", volume)
+    (tmp_path / "folder").mkdir()
+    inner = archive_of(tmp_path / "series", tmp_path / "folder" / "inner.zip")
+    outer = archive_of(tmp_path / "folder", tmp_path / "outer.zip")
+    for path in (inner, outer, tmp_path / "folder"):
+        assert make.points(read_image(path)) == make.points(volume)
+    (tmp_path / "folder" / "second.zip").write_bytes(inner.read_bytes())
+    assert "2 zip archive(s)" in fails(InvalidFormatError, tmp_path / "folder")
+
+
+def test_archives_in_archives_end(make: object, tmp_path: Path) -> None:
+    make.series(tmp_path / "0", make.volume())
+    for n in range(4):
+        (tmp_path / f"{n + 1}").mkdir()
+        archive_of(tmp_path / str(n), tmp_path / f"{n + 1}" / "x.zip")
+    assert "zip archive(s)" in fails(InvalidFormatError, tmp_path / "4")
+
+
+def test_deflate64_is_named(make: object, tmp_path: Path) -> None:
+    make.series(tmp_path / "s", make.volume())
+    archive = archive_of(tmp_path / "s", tmp_path / "a.zip")
+    data = bytearray(archive.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        at = data.find(signature)
+        while at >= 0:
+            data[at + offset:at + offset + 2] = struct.pack("<H", 9)
+            at = data.find(signature, at + 4)
+    archive.write_bytes(data)
+    assert "Deflate64" in fails(InvalidFormatError, archive)

@@ -128,7 +128,8 @@ def test_the_normalised_header(make: object, tmp_path: Path) -> None:
     facts = dicom_facts(tmp_path)
     assert facts == {
         "manufacturer": "GE MEDICAL SYSTEMS", "model": "SIGNA Tester", "field_strength_t": 1.5, "body_part": "KNEE",
-        "laterality": "right", "sequence_name": "*de3d1", "scanning_sequence": "GR\\IR", "acquisition_type": "3D",
+        "names_knee": True, "laterality": "right", "sequence_name": "*de3d1", "scanning_sequence": "GR\\IR",
+        "acquisition_type": "3D",
         "echo_train_length": 1.0, "pixel_bandwidth_hz": 185.0, "slice_thickness_mm": 0.6, "modality": "MR",
         "series_description": "SAG DESS", "repetition_time_ms": 20.5, "echo_times_ms": [6.5], "flip_angle_deg": 20.0,
         "spacing_mm": pytest.approx([0.36, 0.4, 0.7]), "matrix": [7, 6, 5], "format": "DICOM"}

@@ -82,7 +82,7 @@ def test_a_full_disk_leaves_the_old_file_whole(make: object, no_file_left: Path,
     def full(_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("KneePipelineLib.imaging.writing.os.fsync", full)
+    monkeypatch.setattr("KneePipelineLib.system.atomic.os.fsync", full)
     with pytest.raises(KneePipelineError, match="disk is full"):
         write_volume(make.volume(seed=5), path)
     assert path.read_bytes() == before
@@ -95,7 +95,7 @@ def test_a_write_that_dies_half_way_leaves_nothing(suffix: str, make: object, no
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("KneePipelineLib.imaging.writing.os.replace", die)
+    monkeypatch.setattr("KneePipelineLib.system.atomic.os.replace", die)
     with pytest.raises(KeyboardInterrupt):
         write_volume(make.volume(), no_file_left / f"a{suffix}")
     assert list(no_file_left.iterdir()) == []

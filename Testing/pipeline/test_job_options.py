@@ -171,3 +171,30 @@ def test_odd_values_are_all_in_the_one_error() -> None:
     assert len(problems) == 5
     for word in ("nonsense", "seed", "timeout", "batch_size", "mynet"):
         assert sum(word in problem for problem in problems) == 1, word
+
+
+def test_relative_paths_begin_where_they_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a configuration file at its own folder, on the command line at the current one; stored absolute."""
+    (tmp_path / "lab").mkdir()
+    file = tmp_path / "lab" / "config.json"
+    file.write_text(json.dumps({
+        "models": {"bundled": "nets/mine", "staple": None}, "nsm": {"config": "../shape"}, "label_scheme": "our.json",
+        "bscore": {"folder": str(tmp_path / "score")}, "echoes": "echoes", "side": "left"}))
+    monkeypatch.chdir(tmp_path)
+    options = JobOptions.from_sources({"input": "knee.nii.gz", "segmentation": "own"}, file, env={}).resolved()
+    assert options.models == {"bundled": str(tmp_path / "lab" / "nets" / "mine"), "staple": None}
+    assert options.nsm == {"config": str(tmp_path / "shape")}
+    assert options.bscore == {"folder": str(tmp_path / "score")}
+    assert options.label_scheme == str(tmp_path / "lab" / "our.json")
+    assert options.echoes == str(tmp_path / "lab" / "echoes")
+    assert (options.input, options.segmentation) == (str(tmp_path / "knee.nii.gz"), str(tmp_path / "own"))
+    monkeypatch.chdir(tmp_path / "lab")
+    assert JobOptions.from_dict(options.to_dict()).resolved() == options
+    assert JobOptions.from_dict({"models": {"bundled": "mine"}}).resolved().models["bundled"].startswith(str(tmp_path))
+
+
+def test_structures_to_leave_out_are_a_list_of_names() -> None:
+    options = JobOptions.from_sources({"ignore_structures": "ACL, Hoffa's fat pad"}, env={})
+    assert options.ignore_structures == ("ACL", "Hoffa's fat pad")
+    assert JobOptions.from_dict(options.to_dict()) == options
+    assert problems_of({"ignore_structures": 3})

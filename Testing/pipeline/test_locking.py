@@ -14,7 +14,7 @@ import pytest
 
 from KneePipelineLib.errors import KneePipelineError
 from KneePipelineLib.pipeline.locking import RunLock
-from KneePipelineLib.pipeline.processes import TOKEN_VARIABLE, alive
+from KneePipelineLib.system.processes import TOKEN_VARIABLE, alive
 
 
 def test_a_second_lock_is_refused_and_a_stale_one_is_not(tmp_path: Path) -> None:

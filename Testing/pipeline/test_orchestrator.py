@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from KneePipelineLib.pipeline.processes import alive
+from KneePipelineLib.system.processes import alive
 
 from .conftest import ToyRun
 from .run_case import check_events

@@ -24,7 +24,7 @@ from KneePipelineLib.relaxometry import (
 
 TR_MS, TE_MS, FLIP_DEG, SPOILER = 20.0, 6.0, 20.0, Spoiler(3132.0, 1560.0)
 HEADER = {"repetition_time_ms": TR_MS, "echo_time_ms": TE_MS, "flip_angle_deg": FLIP_DEG, "gl_area": SPOILER.gl_area,
-          "tg_us": SPOILER.tg_us}
+          "tg_us": SPOILER.tg_us, "acquisition": "dess"}
 
 
 def pair_of(volume: Callable, t2_ms: np.ndarray, **changes: object) -> tuple[Volume, Volume]:

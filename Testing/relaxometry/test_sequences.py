@@ -9,11 +9,13 @@ import pytest
 
 from KneePipelineLib.errors import DicomError, InvalidFormatError
 from KneePipelineLib.imaging import Volume
-from KneePipelineLib.relaxometry import Qdess, SpinEchoes, Spoiler, make_t2_map, sequence_of
+from KneePipelineLib.relaxometry import Qdess, SpinEchoes, Spoiler, sequence_of
 
 
 def echoes(volume: Callable, times: tuple, **meta: object) -> list[Volume]:
-    return [volume(np.ones((1, 2, 2)), echo_time_ms=t, **meta) for t in times]
+    numbers = meta.pop("numbers", range(1, len(times) + 1))
+    return [volume(np.ones((1, 2, 2)), echo_time_ms=t, echo_number=n, **meta)
+            for t, n in zip(times, numbers, strict=True)]
 
 
 QDESS = {"repetition_time_ms": 20.0, "flip_angle_deg": 20.0}
@@ -26,6 +28,11 @@ QDESS = {"repetition_time_ms": 20.0, "flip_angle_deg": 20.0}
     ((6.0, 34.0), {**QDESS, "flip_angle_deg": 90.0, "gl_area": 3132, "tg_us": "1560"},
      Qdess(20.0, 6.0, 90.0, Spoiler(3132.0, 1560.0))),
     ((6.0, 6.0), {**QDESS, "gl_area": 0, "tg_us": 0}, Qdess(20.0, 6.0, 20.0)),
+    ((6.0, 14.0), QDESS, Qdess(20.0, 6.0, 20.0)),
+    ((6.0, 6.0), {**QDESS, "numbers": (None, None), "acquisition": "dess"}, Qdess(20.0, 6.0, 20.0)),
+    ((6.0, 6.0), {**QDESS, "numbers": (1, 1), "gl_area": 3132.0, "tg_us": 1560.0},
+     Qdess(20.0, 6.0, 20.0, Spoiler(3132.0, 1560.0))),
+    ((6.0, 9.5), {**QDESS, "acquisition": "dess"}, Qdess(20.0, 6.0, 20.0)),
     ((10.0, 20.0, 30.0), {"flip_angle_deg": 90.0}, SpinEchoes((10.0, 20.0, 30.0))),
     ((10.0, 20.0, 30.0, 41.0), {"flip_angle_deg": 180.0}, SpinEchoes((10.0, 20.0, 30.0, 41.0))),
     ((10.0, 20.0, 30.0), {}, SpinEchoes((10.0, 20.0, 30.0))),
@@ -45,6 +52,15 @@ def test_recognised(volume: Callable, times: tuple, meta: dict, expected: object
     ((10.0, 10.0, 20.0), {"flip_angle_deg": 90.0}, DicomError, "increasing"),
     ((5.0, 10.0, 15.0), {"flip_angle_deg": 15.0}, InvalidFormatError, r"T2\*"),
     ((5.0, 10.0, 15.0), {"flip_angle_deg": 90.0, "header": {"scanning_sequence": "GR"}}, InvalidFormatError, r"T2\*"),
+    ((5.0, 10.0, 15.0), {"flip_angle_deg": 90.0, "acquisition": "gradient echo"}, InvalidFormatError, r"T2\*"),
+    ((10.0, 20.0, 30.0), {"flip_angle_deg": 90.0, "acquisition": "spin lock"}, InvalidFormatError, "T1rho"),
+    ((30.0, 30.0), {"repetition_time_ms": 3000.0, "flip_angle_deg": 80.0, "acquisition": "spin echo"},
+     InvalidFormatError, "[Tt]wo spin echoes"),
+    ((6.0, 6.0), {**QDESS, "numbers": (1, 1)}, InvalidFormatError, "double-echo steady state"),
+    ((6.0, 6.0), {**QDESS, "numbers": (None, None)}, InvalidFormatError, "double-echo steady state"),
+    ((6.0, 6.0), {**QDESS, "repetition_time_ms": 700.0}, InvalidFormatError, "double-echo steady state"),
+    ((4.9, 7.4), {**QDESS, "repetition_time_ms": 400.0}, InvalidFormatError, "double-echo steady state"),
+    ((6.0, 9.5), QDESS, InvalidFormatError, "double-echo steady state"),
 ])
 def test_refused_in_one_sentence(volume: Callable, times: tuple, meta: dict, kind: type, word: str) -> None:
     with pytest.raises(kind, match=word) as caught:
@@ -58,9 +74,3 @@ def test_echoes_on_different_grids_are_refused(volume: Callable) -> None:
     moved = Volume(second.array, second.spacing, second.origin + 1, meta=second.meta)
     with pytest.raises(InvalidFormatError, match="grid"):
         sequence_of([first, moved])
-
-
-@pytest.mark.parametrize(("second_ms", "doubtful"), [(6.0, False), (14.0, False), (34.0, False), (9.5, True)])
-def test_a_pair_that_may_be_two_gradient_echoes_is_flagged(volume: Callable, second_ms: float, doubtful: bool) -> None:
-    codes = [code for code, _ in make_t2_map(echoes(volume, (6.0, second_ms), **QDESS)).warnings]
-    assert ("T2_SEQUENCE_ASSUMED" in codes) is doubtful

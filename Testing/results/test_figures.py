@@ -251,7 +251,7 @@ def test_a_knee_that_lay_turned_is_drawn_straight_with_its_own_axes(right_knee):
 
 
 def test_rendering_side_by_side_changes_nothing(right_knee):
-    from KneePipelineLib.results.atomic import in_threads
+    from KneePipelineLib.results.threads import in_threads
 
     def draw(view):
         return render_bone(right_knee.surfaces[view.bone], view, upper_mm=UPPER).pixels

@@ -20,7 +20,8 @@ from KneePipelineLib.results import (
     write_thickness_files,
     write_vtk,
 )
-from KneePipelineLib.results.atomic import in_threads, write_atomically
+from KneePipelineLib.results.threads import in_threads
+from KneePipelineLib.system.atomic import write_atomically
 
 SUFFIXES = ("mm_mean", "mm_std", "mm_median", "VC_mm3", "tAB_mm2", "cAB_mm2", "dAB_mm2", "dAB_percent", "ThC_tAB_mm",
             "ThC_cAB_mm")

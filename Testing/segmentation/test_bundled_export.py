@@ -97,15 +97,16 @@ def test_orientation_order_and_training_are_written_down(model: Path) -> None:
     assert folder.mapping == {1: 7, 2: 4, 3: 5, 4: 6, 5: 8, 6: 9, 7: 1, 8: 2, 9: 3}
     assert folder.dataset["kneepipeline_notice"] == NOTICE
     assert folder.dataset["kneepipeline_training"]["fullres"] == {"steps": 8, "minutes": 0.5}
-    assert folder.plans["configurations"]["3d_lowres"]["next_stage"] == "3d_cascade_fullres"
+    plans = json.loads((folder.path / "plans.json").read_text())
+    assert plans["configurations"]["3d_lowres"]["next_stage"] == "3d_cascade_fullres"
 
 
 def test_first_stage_alone_is_a_model(trained: Path, tmp_path: Path, knee) -> None:
     export.export(trained, tmp_path / "one", FIRST)
-    assert predict.configuration_of(tmp_path / "one") == "3d_lowres"
-    assert "next_stage" not in find_results(tmp_path / "one", "3d_lowres").plans["configurations"]["3d_lowres"]
+    plans = json.loads((find_results(tmp_path / "one", "3d_lowres").path / "plans.json").read_text())
+    assert "next_stage" not in plans["configurations"]["3d_lowres"]
     found = segment(knee, "bundled", weights=tmp_path / "one", device="cpu")
-    assert found.model["configuration"] == "3d_lowres"
+    assert [stage["configuration"] for stage in found.model["stages"]] == ["3d_lowres"]
 
 
 def test_a_new_export_replaces_the_old_one(trained: Path, model: Path) -> None:
@@ -138,12 +139,16 @@ def test_catalogue_knows_the_checksums(model: Path, tmp_path: Path) -> None:
 
 def test_the_name_bundled_runs_the_cascade_and_says_what_it_is(model: Path, knee) -> None:
     trainer_folder = find_results(model, "3d_cascade_fullres").path
-    for where in (model, trainer_folder):  # the catalogue names the last stage's folder
+    for where in (model, trainer_folder):
         found = segment(knee, "bundled", weights=where, device="cpu")
         assert found.labels.same_grid(knee)
         assert found.model["name"] == "bundled"
         assert found.model["configuration"] == "3d_cascade_fullres"
-        assert found.model["first_stage"]["configuration"] == "3d_lowres"
+        assert found.model["stages"] == [
+            {"configuration": "3d_lowres", "trainer": "nnUNetTrainer", "folds": ["0"],
+             "checkpoint": "checkpoint_final.pth"},
+            {"configuration": "3d_cascade_fullres", "trainer": "nnUNetTrainer", "folds": ["0"],
+             "checkpoint": "checkpoint_final.pth"}]
         assert found.model["notice"] == NOTICE
         said = [message for code, message in found.warnings if code == "BUNDLED_NETWORK"]
         assert len(said) == 1

@@ -79,6 +79,11 @@ def test_demo_segments_measures_and_says_what_it_is(shipped: Path, repository: P
     assert "Dice" in done.stdout
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["run"]["segmentation"] == "network"
+    ran = [stage["configuration"] for stage in results["run"]["model"]["stages"]]
+    assert ran == ["3d_lowres", "3d_cascade_fullres"]
+    record = json.loads((out / "pipeline.json").read_text(encoding="utf-8"))
+    assert record["segmentation"]["model"]["stages"] == results["run"]["model"]["stages"]
+    assert "(configurations 3d_lowres, then 3d_cascade_fullres)" in (out / "report.html").read_text(encoding="utf-8")
     assert {"about": "bundled", "message": NOTICE} in results["notices"]
     for region, true in results["truth"].items():
         measured = results["regions"][region]["measures"]["mm_mean"]

@@ -36,7 +36,7 @@ def test_own_names_are_known() -> None:
 def test_the_published_table() -> None:
     names = ["background", "patellar cartilage", "femoral cartilage", "medial tibial cartilage",
              "lateral tibial cartilage", "medial meniscus", "lateral meniscus", "femur", "tibia", "patella"]
-    assert canonical_mapping({n: v for v, n in enumerate(names)}) == L.NATIVE_TO_CANONICAL
+    assert canonical_mapping({n: v for v, n in enumerate(names)}) == (L.NATIVE_TO_CANONICAL, ())
 
 
 @pytest.mark.parametrize("table", [{}, {"background": 0}, {"background": 0, "muscle": 1},

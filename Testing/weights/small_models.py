@@ -7,6 +7,9 @@ import json
 import random
 from pathlib import Path
 
+PLANS = {"configurations": {
+    "3d_fullres": {}, "3d_lowres": {"next_stage": "3d_cascade_fullres"},
+    "3d_cascade_fullres": {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}}}
 TRAINER = "nnUNetTrainer__nnUNetResEncUNetMPlans__"
 
 
@@ -18,14 +21,19 @@ def hdf5_bytes(size_bytes: int = 200_000, seed: int = 0) -> bytes:
     return b"\x89HDF\r\n\x1a\n" + random_bytes(size_bytes - 8, seed)
 
 
+def pickle_bytes(size_bytes: int, seed: int = 0) -> bytes:
+    """What looks like a PyTorch file from outside."""
+    return b"\x80\x02" + random_bytes(size_bytes - 2, seed)
+
+
 def nnunet_files(*configurations: str, prefix: str = "models/Dataset500_KneeMRI/") -> dict[str, bytes]:
     """A results folder of nnU-Net as path -> content, one fold, with a program that must never be taken along."""
     files: dict[str, bytes] = {f"{prefix}evil.py": b"raise SystemExit", "README.md": b"# card"}
     for index, configuration in enumerate(configurations):
         folder = f"{prefix}{TRAINER}{configuration}/"
         files[f"{folder}dataset.json"] = json.dumps({"labels": {"background": 0, "femur": 7}}).encode()
-        files[f"{folder}plans.json"] = json.dumps({"configurations": {configuration: {}}}).encode()
-        files[f"{folder}fold_1/checkpoint_best.pth"] = random_bytes(300_000, seed=index)
+        files[f"{folder}plans.json"] = json.dumps(PLANS).encode()
+        files[f"{folder}fold_1/checkpoint_best.pth"] = pickle_bytes(300_000, seed=index)
         files[f"{folder}hook.py"] = b"raise SystemExit"
     return files
 
@@ -33,7 +41,7 @@ def nnunet_files(*configurations: str, prefix: str = "models/Dataset500_KneeMRI/
 def shape_files(folder: str = "", latent_size: int = 8, epoch: int = 2000) -> dict[str, bytes]:
     prefix = f"{folder}/" if folder else ""
     return {f"{prefix}model_params_config.json": json.dumps({"latent_size": latent_size}).encode(),
-            f"{prefix}model/{epoch}.pth": random_bytes(50_000, seed=3)}
+            f"{prefix}model/{epoch}.pth": pickle_bytes(50_000, seed=3)}
 
 
 def bscore_files(folder: str = "", length: int = 8) -> dict[str, bytes]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from KneePipelineLib import weights
 from KneePipelineLib.errors import ConfigError, WeightsCorruptError
+from KneePipelineLib.nnunet_folders import CASCADE, stages_below
 from KneePipelineLib.weights import downloading, failures, hub, store
 from Testing.weights.downloads import CORONAL, DOSMA, NNUNET, fetch
 from Testing.weights.loopback_hub import COMMIT, LoopbackHub
@@ -25,8 +27,9 @@ def test_full_download_installs_exactly_the_files_of_the_model(monkeypatch, unpi
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         heard = []
         where = fetch("nnunet_fullres", progress=lambda *one: heard.append(one))
-    assert where == weights.models_dir() / "nnunet_fullres" / "Dataset500_KneeMRI" / f"{TRAINER}3d_fullres"
+    assert where == weights.models_dir() / "nnunet_fullres"
     assert where == weights.location("nnunet_fullres")
+    where = where / "Dataset500_KneeMRI" / f"{TRAINER}3d_fullres"
     installed = sorted(path.relative_to(where).as_posix() for path in where.rglob("*") if path.is_file())
     assert installed == ["dataset.json", "fold_1/checkpoint_best.pth", "plans.json"]
     checkpoint = files[f"models/Dataset500_KneeMRI/{TRAINER}3d_fullres/fold_1/checkpoint_best.pth"]
@@ -49,8 +52,8 @@ def test_cascade_needs_both_stages(monkeypatch, unpinned):
     with LoopbackHub({NNUNET: nnunet_files("3d_lowres", "3d_cascade_fullres")}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         where = fetch("nnunet_cascade")
-    assert where.name == f"{TRAINER}3d_cascade_fullres"
-    assert (where.parent / f"{TRAINER}3d_lowres" / "plans.json").is_file()
+    stages = stages_below(where, CASCADE)
+    assert [Path(stage.folder).name for stage in stages] == [f"{TRAINER}3d_lowres", f"{TRAINER}3d_cascade_fullres"]
     with LoopbackHub({NNUNET: nnunet_files("3d_cascade_fullres")}) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         with pytest.raises(failures.NotOnHubError) as raised:

@@ -14,9 +14,18 @@ import pytest
 
 from KneePipelineLib import weights
 from KneePipelineLib.errors import MissingFileError
+from KneePipelineLib.nnunet_folders import CASCADE, stages_below
 from KneePipelineLib.weights import failures, importing, layouts
 from KneePipelineLib.weights.entries import catalogue
-from Testing.weights.small_models import TRAINER, bscore_files, hdf5_bytes, nnunet_files, shape_files, write
+from Testing.weights.small_models import (
+    TRAINER,
+    bscore_files,
+    hdf5_bytes,
+    nnunet_files,
+    pickle_bytes,
+    shape_files,
+    write,
+)
 
 
 def zip_of(path: Path, files: dict[str, bytes]) -> Path:
@@ -45,7 +54,9 @@ def test_nnunet_folder_at_any_depth(tmp_path, depth):
              "Dataset folder": brought / "models" / "Dataset500_KneeMRI"}[depth]
     where = weights.import_from(start, "nnunet_cascade")
     dataset = "Dataset500_KneeMRI"
-    assert where == weights.models_dir() / "nnunet_cascade" / dataset / f"{TRAINER}3d_cascade_fullres"
+    assert where == weights.models_dir() / "nnunet_cascade"
+    stages = stages_below(where, CASCADE)
+    assert [stage.configuration for stage in stages] == ["3d_lowres", "3d_cascade_fullres"]
     names = ("dataset.json", "fold_1/checkpoint_best.pth", "plans.json")
     assert installed("nnunet_cascade") == sorted(
         f"{dataset}/{TRAINER}{stage}/{name}" for stage in ("3d_lowres", "3d_cascade_fullres") for name in names)
@@ -54,10 +65,10 @@ def test_nnunet_folder_at_any_depth(tmp_path, depth):
 
 def test_nnunet_trainer_folder_itself_and_final_checkpoints(tmp_path):
     folder = tmp_path / "nnUNetTrainer_250epochs__nnUNetPlans__3d_fullres"
-    write(folder, {"dataset.json": b"{}", "plans.json": b"{}", "fold_all/checkpoint_final.pth": b"weights",
-                   "fold_0/checkpoint_best.pth": b"more", "fold_0/progress.png": b"picture"})
-    where = weights.import_from(folder, "nnunet_fullres")
-    assert where.name == folder.name
+    write(folder, {"dataset.json": b"{}", "plans.json": b"{}", "fold_all/checkpoint_final.pth": pickle_bytes(80),
+                   "fold_0/checkpoint_best.pth": pickle_bytes(90), "fold_0/progress.png": b"picture"})
+    weights.import_from(folder, "nnunet_fullres")
+    where = next(weights.models_dir().rglob(folder.name))
     assert sorted(path.relative_to(where).as_posix() for path in where.rglob("*.pth")) == [
         "fold_0/checkpoint_best.pth", "fold_all/checkpoint_final.pth"]
     assert not list(where.rglob("*.png"))
@@ -68,7 +79,7 @@ def test_incomplete_nnunet_is_refused(tmp_path):
     with pytest.raises(failures.ImportRefusedError, match="3d_lowres"):
         weights.import_from(brought, "nnunet_cascade")
     (next(brought.rglob("*3d_cascade_fullres")) / "plans.json").unlink()
-    with pytest.raises(failures.ImportRefusedError, match="3d_lowres and 3d_cascade_fullres"):
+    with pytest.raises(failures.ImportRefusedError, match="3d_cascade_fullres"):
         weights.import_from(brought, "nnunet_cascade")
     assert_untouched("nnunet_cascade")
 
@@ -126,7 +137,7 @@ def test_published_content_is_known_whatever_its_name(tmp_path, use_catalogue):
 
 def test_something_that_only_ends_in_h5(tmp_path):
     path = write(tmp_path, {"coronal_best_model.h5": b"version https://git-lfs.github.com/spec/v1\n"})
-    with pytest.raises(failures.ImportRefusedError, match="not an HDF5 file"):
+    with pytest.raises(failures.ImportRefusedError, match="Git LFS pointer"):
         weights.import_from(path / "coronal_best_model.h5", "goyal_coronal")
     assert_untouched("goyal_coronal")
 

@@ -99,7 +99,7 @@ def test_a_damaged_memory_of_checksums_costs_only_time(axial):
 def test_missing_and_shortened_files_show_in_the_state(tmp_path):
     where = weights.import_from(write(tmp_path / "n", nnunet_files("3d_fullres")), "nnunet_fullres")
     assert weights.state("nnunet_fullres") == "installed"
-    checkpoint = where / "fold_1" / "checkpoint_best.pth"
+    checkpoint = next(where.rglob("checkpoint_best.pth"))
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     assert weights.state("nnunet_fullres") == "damaged"
     with pytest.raises(WeightsCorruptError, match=f"{TRAINER}3d_fullres/fold_1/checkpoint_best.pth"):
@@ -113,7 +113,7 @@ def test_missing_and_shortened_files_show_in_the_state(tmp_path):
 def test_a_lost_receipt_is_damage(axial):
     (axial.parent / "receipt.json").write_text('{"files": [{"path": 1}]}')
     assert weights.state("goyal_axial") == "damaged"
-    with pytest.raises(WeightsCorruptError, match=r"receipt\.json"):
+    with pytest.raises(WeightsCorruptError, match="receipt"):
         weights.location("goyal_axial")
 
 
@@ -153,8 +153,7 @@ def test_bundled_network_is_read_where_it_ships(tmp_path, monkeypatch, use_catal
         weights.location("bundled")
     write(model, nnunet_files("3d_fullres", prefix="Dataset001_Knee/"))
     assert weights.state("bundled") == "bundled"
-    where = weights.location("bundled")
-    assert where == model / "Dataset001_Knee" / f"{TRAINER}3d_fullres"
+    assert weights.location("bundled") == model
     assert len(weights.verify("bundled")) == 3
 
 
@@ -170,7 +169,7 @@ def test_bundled_checksums_of_the_catalogue_count(tmp_path, monkeypatch, use_cat
                                        "sha256": checksums.sha256_of(folder / name)} for name in names]
 
     use_catalogue(edit)
-    assert weights.location("bundled").name == f"{TRAINER}3d_fullres"
+    assert weights.location("bundled") == folder
     flip_a_byte(next(folder.rglob("*.pth")))
     with pytest.raises(WeightsCorruptError, match="checkpoint_best") as raised:
         weights.location("bundled")

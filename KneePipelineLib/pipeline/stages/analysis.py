@@ -73,7 +73,7 @@ def surfaces(context: StageContext) -> dict:
         context.warn(code, message)
     context.progress(0.8, "Keeping the surfaces")
     write_prepared(prepared, context.out)
-    return {"side": prepared.side}
+    return {"side": prepared.side, "growth_plates": any(code == "GROWTH_PLATES" for code, _ in prepared.warnings)}
 
 
 def thickness(context: StageContext) -> dict:

@@ -35,7 +35,7 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     """A label map that was handed in, under the scheme that was named or can be told."""
     context.progress(0.1, "Reading the label map")
     scheme = context.options.label_scheme
-    raw = read_labels(path)
+    raw = read_labels(path, spacing=context.options.spacing if path == context.options.input else None)
     labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme))
     for code, message in raw.meta.get("warnings", []):
         context.warn(code, message)
@@ -71,7 +71,8 @@ def _from_network(context: StageContext) -> tuple[Volume, dict]:
     weights = weights_of_network(options)
     context.use_device(str(choose_device(device)[0]))
     # After a failure for want of memory the smallest tile is tried; before, the room takes what memory allows.
-    tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1)
+    tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1,
+                                 ignored_structures=options.ignore_structures)
     found = segment(read_image(context.path("image", "image.nrrd")), options.model, weights=weights, device=device,
                     progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning)
     for code, message in found.warnings:

@@ -29,7 +29,8 @@ def write(context: StageContext, labels: Volume | None, side: str) -> tuple[list
     drawing = results.drawing_of(context.result("segmentation"), model=options.model,
                                  edited=bool(context.result("review").get("edited")))
     try:
-        source = results.read_source(options.input, series=options.series, echo=options.echo)
+        source = results.read_source(options.input, series=options.series, echo=options.echo,
+                                     side=options.side, spacing=options.spacing)
         return results.write_dicom_seg(context.out, options.prefix, labels, source, side=side, drawing=drawing), []
     except CancelledError:
         raise

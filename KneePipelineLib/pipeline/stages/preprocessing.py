@@ -22,7 +22,8 @@ def prepare_echoes(context: StageContext) -> dict:
     """The echoes, first one first, as ``echo_1.nrrd`` and so on."""
     options = context.options
     # --series chooses in INPUT; a folder of its own for the echoes holds no other choice.
-    echoes = read_echoes(options.echoes or options.input, series=None if options.echoes else options.series)
+    echoes = read_echoes(options.echoes or options.input, series=None if options.echoes else options.series,
+                         side=options.side, spacing=None if options.echoes else options.spacing)
     for code, message in echoes[0].meta.get("warnings", []):
         context.warn(code, message)
     for number, echo in enumerate(echoes, start=1):
@@ -33,6 +34,7 @@ def prepare_echoes(context: StageContext) -> dict:
 
 def prepare_metadata(context: StageContext) -> dict:
     """What the DICOM header says about the acquisition, without names, dates or UIDs."""
-    facts = dicom_facts(context.options.input, series=context.options.series)
+    options = context.options
+    facts = dicom_facts(options.input, series=options.series, side=options.side, spacing=options.spacing)
     write_json(context.out / "metadata.json", facts)
     return {"laterality": facts.get("laterality")}

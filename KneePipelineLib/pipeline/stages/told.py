@@ -25,8 +25,9 @@ def about_model(context: StageContext) -> dict | None:
     if found.get("source") != "network":
         return None
     name = context.options.model
-    about = {"name": name, **{key: str(value) for key, value in found.get("model", {}).items()
-                              if key in _OF_THE_MODEL and value}}
+    said = found.get("model", {})
+    about = {"name": name, **{key: str(value) for key, value in said.items() if key in _OF_THE_MODEL and value},
+             **{key: said[key] for key in ("stages", "ignored_structures") if said.get(key)}}
     try:
         known = entry(name)
     except ConfigError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...imaging import EchoChoiceError, Volume, check_plausible_knee, read_image
+from ...imaging.two_knees import one_limb
 from ...job import JobOptions
 from ..context import StageContext
 from ..networks import weights_of_network
@@ -27,7 +28,7 @@ def check_input(context: StageContext) -> dict:
     volume = read_input(context)
     is_labels = _is_label_map(options, volume)
     if not is_labels:
-        for code, message in check_plausible_knee(volume):
+        for code, message in check_plausible_knee(volume, anyway=options.anyway):
             context.warn(code, message)
         if options.segmentation is None:
             weights_of_network(options)
@@ -46,18 +47,21 @@ def read_input(context: StageContext) -> Volume:
     The steps of one worker ask twice for the same thing, so the last volume read is kept for one further call.
     """
     options = context.options
-    key = f"{options.input} {options.series} {options.echo}"
+    key = f"{options.input} {options.series} {options.echo} {options.side} {options.spacing}"
     if key in _LAST_READ:
         return _LAST_READ.pop(key)
     echo = int(options.echo) if options.echo and options.echo.isdigit() else options.echo
+    chosen = {"series": options.series, "side": options.side, "spacing": options.spacing}
     try:
-        volume = read_image(options.input, series=options.series, echo=echo)
+        volume = read_image(options.input, echo=echo, **chosen)
     except EchoChoiceError:
         if echo is not None:
             raise
-        volume = read_image(options.input, series=options.series, echo="rss")
+        volume = read_image(options.input, echo="rss", **chosen)
         context.warn("ECHOES_COMBINED", "INPUT holds several echoes; they were combined as the root of the sum of "
                      "their squares.")
+    if not options.segmentation and not _is_label_map(options, volume):
+        volume = one_limb(volume, options.side)
     _LAST_READ.clear()
     _LAST_READ[key] = volume
     return volume

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import MissingFileError
 from ...imaging.volume import Volume
-from ..nnunet import find_results, predict_cascade, predict_fullres
+from ...nnunet_folders import ANY, stages_below
+from ..nnunet import predict_cascade, predict_fullres
 from ..types import Cancelled, Progress, RawSegmentation, SegmentationOptions
 from . import NOTICE
 
@@ -29,37 +29,21 @@ def predict_bundled(volume: Volume, model: Path, *, device: torch.device, option
                     progress: Progress | None = None, cancelled: Cancelled | None = None) -> RawSegmentation:
     """Label a volume with the bundled network: both stages where the model has two, else the one it has.
 
-    The second stage sees the box around the first stage's labels. Parameters and errors as for `predict_cascade`.
+    The facts' ``stages`` say which ran. The second stage sees the box around the first stage's labels. Parameters and
+    errors as for `predict_cascade`.
     """
     options = replace(options or SegmentationOptions(), tile_step=TILE_STEP, focus_mm=FOCUS_MM)
     if options.precision == "auto" and device.type == "cpu" and _computes_bfloat16():
         options = replace(options, precision="bfloat16")
     arguments = {"device": device, "options": options, "progress": progress, "cancelled": cancelled}
-    seen, configuration = windowed(volume), configuration_of(model)
-    if configuration == "3d_cascade_fullres":
+    seen, stages = windowed(volume), stages_below(model, ANY)
+    if len(stages) > 1:
         raw = predict_cascade(seen, model, **arguments)
     else:
-        raw = predict_fullres(seen, model, configuration=configuration, **arguments)
+        raw = predict_fullres(seen, model, configuration=stages[0].configuration, **arguments)
     raw.facts["notice"] = NOTICE
     raw.warnings.append(("BUNDLED_NETWORK", f"{NOTICE[0].upper()}{NOTICE[1:]}."))
     return replace(raw, labels=volume.with_array(raw.labels.array))
-
-
-def configuration_of(model: Path) -> str:
-    """The last stage that the model's folder, or one of its stages' folders, has.
-
-    Raises
-    ------
-    MissingFileError
-        If it has none.
-    """
-    for configuration in ("3d_cascade_fullres", "3d_fullres", "3d_lowres"):
-        try:
-            find_results(model, configuration)
-        except MissingFileError:
-            continue
-        return configuration
-    raise MissingFileError("The bundled network is not in this folder.", "Install KneePipeline again.")
 
 
 def _computes_bfloat16() -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..resample import axis_taps, resample_axis
 from ..types import Cancelled, Progress, check_cancelled
-from .preprocess import Preprocessed, resampling_rule
+from .preprocess import Preprocessed, resampler, resampling_rule
 
 if TYPE_CHECKING:
     import torch
@@ -94,9 +94,9 @@ def _by_nnunet(logits: torch.Tensor, case: Preprocessed, configuration: object) 
     import torch
 
     result = torch.empty((len(logits), *case.cropped_shape), dtype=logits.dtype)
+    resample = resampler("probabilities", configuration)
     for number in range(len(logits)):
-        one = configuration.resampling_fn_probabilities(logits[number:number + 1], case.cropped_shape,
-                                                        case.target_spacing, case.spacing)
+        one = resample(logits[number:number + 1], case.cropped_shape, case.target_spacing, case.spacing)
         result[number] = torch.as_tensor(one)[0]
     return result
 

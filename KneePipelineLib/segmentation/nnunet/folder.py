@@ -6,12 +6,13 @@ folder a person names.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import ConfigError, InvalidFormatError, MissingFileError, SegmentationError, WeightsCorruptError
+from ...errors import ConfigError, InvalidFormatError, MissingFileError, SegmentationError
+from ...nnunet_folders import read_table, stages_below, trained_below
 from ..names import canonical_mapping
+from .plans import checked_plans
 
 DEFAULT_ORIENTATION = "PIR"
 """How the published networks see a knee: (i, j, k) = columns from anterior to posterior, rows from superior to
@@ -19,7 +20,6 @@ inferior, slices from the patient's left to the right. nnU-Net never reorients, 
 optional key ``kneepipeline_orientation`` of dataset.json names another one."""
 
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
-SEARCH_DEPTH = 5
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,18 @@ class ResultsFolder:
     path : Path
     configuration : str
         Such as ``3d_fullres``.
-    plans, dataset : dict
-        plans.json and dataset.json.
+    plans : dict
+        plans.json, reduced to this configuration and checked (see `checked_plans`).
+    dataset : dict
+        dataset.json.
     checkpoints : tuple of Path
         One file a fold, in the folds' order.
     mapping : dict
-        Value in the network's answer -> canonical label.
+        Value in the network's answer -> canonical label; 0 for structures that are left out.
     orientation : str
         Orientation the network was trained in.
+    dropped : tuple of str
+        Names of the structures that are left out.
     """
 
     path: Path
@@ -48,27 +52,47 @@ class ResultsFolder:
     checkpoints: tuple[Path, ...]
     mapping: dict[int, int]
     orientation: str
+    dropped: tuple[str, ...] = ()
 
     @property
     def folds(self) -> list[str]:
         """Names of the folds used, without ``fold_``."""
         return [c.parent.name.removeprefix("fold_") for c in self.checkpoints]
 
+    @property
+    def trainer(self) -> str:
+        """The trainer's name, as the folder says it; "" where it was given another name."""
+        parts = self.path.resolve().name.split("__")
+        return parts[0] if len(parts) >= 3 else ""
 
-def find_results(root: Path, configuration: str, *, folds: tuple[str, ...] | None = None,
-                 checkpoint: str = "auto") -> ResultsFolder:
-    """The trained configuration below a folder.
+
+def find_stages(root: Path, kind: str, *, folds: tuple[str, ...] | None = None, checkpoint: str = "auto",
+                ignored: tuple[str, ...] = ()) -> tuple[ResultsFolder, ...]:
+    """The stages of the model below a folder, in the order in which they run.
 
     Parameters
     ----------
     root : Path
-        The results folder itself or any folder above it.
-    configuration : str
-        ``3d_fullres``, ``3d_lowres``, ``3d_cascade_fullres`` or any other of its plans.
-    folds : tuple of str or None
-        Which folds; None takes all numbered ones that have a checkpoint, else ``fold_all``.
-    checkpoint : str
-        A file name, or ``auto``.
+        A results folder itself or any folder above it; of a cascade its last stage's own will do.
+    kind : str
+        See `nnunet_folders.choose`.
+    folds, checkpoint, ignored
+        See `open_results`.
+
+    Raises
+    ------
+    MissingFileError
+        If there is no such model, fold or checkpoint.
+    ConfigError
+        If several folders fit.
+    """
+    return tuple(open_results(Path(stage.folder), stage.configuration, folds=folds, checkpoint=checkpoint,
+                              ignored=ignored) for stage in stages_below(root, kind))
+
+
+def find_results(root: Path, configuration: str, *, folds: tuple[str, ...] | None = None, checkpoint: str = "auto",
+                 ignored: tuple[str, ...] = ()) -> ResultsFolder:
+    """One trained configuration below a folder, by its name, whatever stage of a model it is.
 
     Raises
     ------
@@ -77,52 +101,60 @@ def find_results(root: Path, configuration: str, *, folds: tuple[str, ...] | Non
     ConfigError
         If several folders fit.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise MissingFileError("The nnU-Net model's folder is not there.", "Get the model with `models download`.")
-    found = [p for p in _candidates(root) if p.name.split("__")[-1] == configuration]
-    if not found and (root / "plans.json").is_file() and "__" not in root.name:
-        found = [root]  # a results folder that was given another name
+    there = trained_below(root)
+    found = [one for one in there if one.configuration == configuration] or [
+        one for one in there if not one.configuration and configuration in one.known]
     if not found:
         raise MissingFileError(f"No trained configuration {configuration} lies in the nnU-Net model's folder.",
                                f"A folder <trainer>__<plans>__{configuration} with plans.json is needed.")
     if len(found) > 1:
         raise ConfigError(f"{len(found)} models of the configuration {configuration} lie in the folder.",
-                          "Name one of them.", models=[p.name for p in found])
-    return open_results(found[0], configuration, folds=folds, checkpoint=checkpoint)
-
-
-def _candidates(root: Path) -> list[Path]:
-    level, found = [root], []
-    for _ in range(SEARCH_DEPTH):
-        below: list[Path] = []
-        for folder in level:
-            if (folder / "plans.json").is_file() and (folder / "dataset.json").is_file():
-                found.append(folder)
-            else:
-                below += sorted(p for p in folder.iterdir() if p.is_dir() and not p.is_symlink())
-        level = below
-    return found
+                          "Name one of them.", models=[Path(one.folder).name for one in found])
+    return open_results(Path(found[0].folder), configuration, folds=folds, checkpoint=checkpoint, ignored=ignored)
 
 
 def open_results(path: Path, configuration: str | None = None, *, folds: tuple[str, ...] | None = None,
-                 checkpoint: str = "auto") -> ResultsFolder:
-    """Read one results folder's tables; the configuration is taken from its name when not given."""
-    plans, dataset = _read_json(path / "plans.json"), _read_json(path / "dataset.json")
+                 checkpoint: str = "auto", ignored: tuple[str, ...] = ()) -> ResultsFolder:
+    """Read one results folder's tables.
+
+    Parameters
+    ----------
+    path : Path
+        The folder with plans.json and dataset.json.
+    configuration : str or None
+        One of its plans; None takes it from the folder's name.
+    folds : tuple of str or None
+        Which folds; None takes all numbered ones that have a checkpoint, else ``fold_all``.
+    checkpoint : str
+        A file name, or ``auto``.
+    ignored : tuple of str
+        Structures to leave out, see `canonical_mapping`.
+    """
+    plans, dataset = read_table(path / "plans.json"), read_table(path / "dataset.json")
     configuration = configuration or path.name.split("__")[-1]
-    if configuration not in plans.get("configurations", {}):
+    known = plans.get("configurations")
+    if not isinstance(known, dict) or configuration not in known:
         raise InvalidFormatError(f"The plans do not know the configuration {configuration}.",
                                  "The folder's plans.json belongs to another model.")
-    channels = dataset.get("channel_names", dataset.get("modality", {}))
+    plans = checked_plans(plans, configuration)
+    channels = dataset.get("modality", dataset.get("channel_names"))
+    if not isinstance(channels, dict):
+        raise InvalidFormatError("The model's dataset.json names no image.", "An nnU-Net v2 dataset.json is needed.")
     if len(channels) != 1:
         raise SegmentationError(f"The network wants {len(channels)} images of each knee instead of one.",
                                 "Only networks with one input channel can be used.")
     labels = dataset.get("labels")
     if not isinstance(labels, dict):
         raise InvalidFormatError("The model's dataset.json names no labels.", "An nnU-Net v2 dataset.json is needed.")
+    numbers = [v for v in labels.values() if not isinstance(v, list)]  # lists are regions, told by `canonical_mapping`
+    if any(type(v) is not int for v in numbers) or (
+            len(numbers) == len(labels) and sorted(numbers) != list(range(len(labels)))):
+        raise InvalidFormatError("The labels in the model's dataset.json are not numbered 0, 1, 2 and so on.",
+                                 "nnU-Net numbers them so when it trains: the file belongs to another model.")
+    mapping, dropped = canonical_mapping(labels, ignored)
     orientation = str(dataset.get("kneepipeline_orientation", DEFAULT_ORIENTATION)).upper()
     return ResultsFolder(path, configuration, plans, dataset, _checkpoints(path, folds, checkpoint),
-                         canonical_mapping(labels), orientation)
+                         mapping, orientation, dropped)
 
 
 def _checkpoints(path: Path, folds: tuple[str, ...] | None, name: str) -> tuple[Path, ...]:
@@ -136,7 +168,7 @@ def _checkpoints(path: Path, folds: tuple[str, ...] | None, name: str) -> tuple[
             files = tuple(f for f in (_checkpoint_of(p, names) for p in group) if f is not None)
             if files:
                 return files
-        raise MissingFileError("The nnU-Net model has no checkpoint in any of its folds.",
+        raise MissingFileError("The nnU-Net model has no checkpoint in any of its folds" + _found_instead(available),
                                f"A fold_N folder with {' or '.join(names)} is needed.")
     files = []
     for fold in folds:
@@ -152,14 +184,7 @@ def _checkpoint_of(fold: Path, names: tuple[str, ...]) -> Path | None:
     return next((fold / n for n in names if (fold / n).is_file()), None)
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MissingFileError(f"The nnU-Net model lacks its {path.name}.", "Get the model again.") from error
-    except (OSError, ValueError) as error:
-        raise WeightsCorruptError(f"The nnU-Net model's {path.name} is damaged.",
-                                  "Get the model again with `models download`.") from error
-    if not isinstance(content, dict):
-        raise WeightsCorruptError(f"The nnU-Net model's {path.name} is damaged.", "Get the model again.")
-    return content
+def _found_instead(folds: list[Path]) -> str:
+    """What the folds hold in place of a checkpoint: ``checkpoint_latest.pth`` of a training that goes on."""
+    there = sorted({file.name for fold in folds for file in fold.glob("*.pth")})
+    return f"; there is {' and '.join(there)}." if there else "."

@@ -1,7 +1,6 @@
 """The network of a plans file, and the same network made faster on a CPU.
 
-Built by nnU-Net's own functions, from names in plans.json. Those names would let a plans file import and call
-anything, so only the network library's and PyTorch's layers are let through.
+Its class and layers are those that `objects` knows; what else a plans file names is never looked for.
 
 On a CPU three layers are replaced by ones that compute the same numbers (to rounding) in less time, all tensors with
 channels last in memory: instance normalisation in place and slab by slab within the cache; 1x1x1 convolutions and
@@ -14,13 +13,12 @@ from typing import TYPE_CHECKING
 
 from ...errors import WeightsCorruptError
 from .frugal import can_be_cut, convolve, save_decoder_memory, sole_readers
+from .objects import layer_class, network_class
 from .quiet import quiet
 
 if TYPE_CHECKING:
     import torch
 
-NETWORK_LIBRARY = "dynamic_network_architectures."
-LAYER_LIBRARIES = ("torch.nn.", NETWORK_LIBRARY)
 CHUNK_BYTES = 2 * 1024**2
 """How much of a tensor is worked on at once: about what a core's cache holds."""
 
@@ -31,26 +29,26 @@ def build_network(plans_manager: object, configuration: object, dataset: dict) -
     Raises
     ------
     WeightsCorruptError
-        If the plans name anything but a known network.
+        If the plans name anything but a known network, or parts of it that do not fit together.
     """
     import torch
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 
-    arguments = configuration.network_arch_init_kwargs
+    kind = network_class(configuration.network_arch_class_name)
     imported = configuration.network_arch_init_kwargs_req_import
-    names = [arguments.get(key) for key in imported]
-    if not str(configuration.network_arch_class_name).startswith(NETWORK_LIBRARY) or not all(
-            n is None or str(n).startswith(LAYER_LIBRARIES) for n in names):
-        raise WeightsCorruptError("The model's plans.json names a network of an unknown library; it was not built.",
-                                  "Use nnU-Net's own networks (PlainConvUNet, ResidualEncoderUNet).")
-    with quiet(), torch.device("meta"):  # no memory and no random numbers: the checkpoint's tensors are put in
-        network = get_network_from_plans(
-            configuration.network_arch_class_name, arguments, imported,
-            determine_num_input_channels(plans_manager, configuration, dataset),
-            plans_manager.get_label_manager(dataset).num_segmentation_heads,
-            allow_init=False, deep_supervision=False)
-    return network.eval()
+    arguments = {key: layer_class(value) if key in imported and value is not None else value
+                 for key, value in configuration.network_arch_init_kwargs.items()}
+    arguments.update(input_channels=determine_num_input_channels(plans_manager, configuration, dataset),
+                     num_classes=plans_manager.get_label_manager(dataset).num_segmentation_heads,
+                     deep_supervision=False)
+    try:
+        with quiet(), torch.device("meta"):  # no memory and no random numbers: the checkpoint's tensors are put in
+            return kind(**arguments).eval()
+    except (TypeError, ValueError, AssertionError, RuntimeError, IndexError, AttributeError, NotImplementedError,
+            ZeroDivisionError) as error:  # whatever the library's constructors say to parts that do not fit
+        raise WeightsCorruptError("The model's plans.json describes a network that cannot be built.",
+                                  "Get the model again; the plans.json that nnU-Net wrote is needed.",
+                                  cause=type(error).__name__) from error
 
 
 def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor], fold: str) -> None:

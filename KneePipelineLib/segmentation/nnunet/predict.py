@@ -12,13 +12,15 @@ import numpy as np
 from ...errors import InvalidFormatError, SegmentationError
 from ...imaging.labels import remap_labels
 from ...imaging.volume import Volume
+from ...nnunet_folders import CASCADE, SINGLE
 from ..device import release_memory
 from ..types import Cancelled, Progress, RawSegmentation, SegmentationOptions, part_of
 from .checkpoint import load_checkpoint
 from .export import logits_to_labels
 from .focus import predict_focused
-from .folder import ResultsFolder, find_results
+from .folder import ResultsFolder, find_results, find_stages
 from .network import build_network, load_weights, speed_up_for_cpu
+from .plans import checked_plans
 from .preprocess import Preprocessed, preprocess
 from .quiet import quiet
 from .sliding import SlidingWindow, Window
@@ -36,20 +38,29 @@ class Prediction:
     facts: dict
 
 
-def predict_fullres(volume: Volume, model: Path, *, device: torch.device, configuration: str = "3d_fullres",
+def predict_fullres(volume: Volume, model: Path, *, device: torch.device, configuration: str | None = None,
                     options: SegmentationOptions | None = None, progress: Progress | None = None,
                     cancelled: Cancelled | None = None) -> RawSegmentation:
     """Label a volume with one configuration of a results folder, in canonical labels on the volume's own grid.
 
+    Parameters
+    ----------
+    configuration : str or None
+        Which one, by name; None takes the model's network of one stage.
+
     Raises
     ------
     MissingFileError, WeightsCorruptError, InvalidFormatError, SegmentationError
-        See `find_results` and `load_checkpoint`.
+        See `find_stages` and `load_checkpoint`.
     GpuMemoryError, MemoryCriticalError
         If not even one tile fits into memory.
     """
     options = options or SegmentationOptions()
-    folder = find_results(model, configuration, folds=options.folds, checkpoint=options.checkpoint)
+    chosen = {"folds": options.folds, "checkpoint": options.checkpoint, "ignored": options.ignored_structures}
+    if configuration is None:
+        folder, = find_stages(model, SINGLE, **chosen)
+    else:
+        folder = find_results(model, configuration, **chosen)
     seen = volume.reoriented(folder.orientation)
     answer = predict_array(folder, seen.array, tuple(seen.spacing[::-1]), device=device, options=options,
                            progress=progress, cancelled=cancelled)
@@ -58,17 +69,15 @@ def predict_fullres(volume: Volume, model: Path, *, device: torch.device, config
 
 def predict_cascade(volume: Volume, model: Path, *, device: torch.device, options: SegmentationOptions | None = None,
                     progress: Progress | None = None, cancelled: Cancelled | None = None) -> RawSegmentation:
-    """Label a volume with 3d_lowres and then 3d_cascade_fullres, which also sees the former's labels.
+    """Label a volume with a cascade's first stage and then its last, which also sees the former's labels.
 
     Raises
     ------
     See `predict_fullres`; SegmentationError also if the stages do not belong together.
     """
     options = options or SegmentationOptions()
-    second = find_results(model, "3d_cascade_fullres", folds=options.folds, checkpoint=options.checkpoint)
-    first_name = second.plans["configurations"][second.configuration].get("previous_stage", "3d_lowres")
-    # The model may be named by its second stage's own folder; the first one then lies beside it.
-    first = find_results(second.path.parent, first_name, folds=options.folds, checkpoint=options.checkpoint)
+    first, second = find_stages(model, CASCADE, folds=options.folds, checkpoint=options.checkpoint,
+                                ignored=options.ignored_structures)
     if first.mapping != second.mapping or first.orientation != second.orientation:
         raise SegmentationError("The cascade's two stages name different labels or orientations.",
                                 "Both stages must come from one training.")
@@ -91,8 +100,16 @@ def predict_cascade(volume: Volume, model: Path, *, device: torch.device, option
 def _finish(volume: Volume, seen: Volume, folder: ResultsFolder, answer: Prediction) -> RawSegmentation:
     labels = remap_labels(answer.labels, folder.mapping)
     labels = seen.with_array(labels).reoriented(volume.orientation).array
-    margins = {folder.mapping[v]: m for v, m in answer.margins.items() if v in folder.mapping}
-    return RawSegmentation(volume.with_array(labels), margins, answer.facts)
+    margins = {folder.mapping[v]: m for v, m in answer.margins.items() if folder.mapping.get(v)}
+    stages = [answer.facts["first_stage"], answer.facts] if "first_stage" in answer.facts else [answer.facts]
+    answer.facts["stages"] = [{key: stage[key] for key in ("configuration", "trainer", "folds", "checkpoint")}
+                              for stage in stages]
+    raw = RawSegmentation(volume.with_array(labels), margins, answer.facts)
+    if folder.dropped:
+        answer.facts["ignored_structures"] = list(folder.dropped)
+        raw.warnings.append(("STRUCTURES_IGNORED", "Structures that the network also labels were left out, as asked: "
+                             f"{', '.join(folder.dropped)}."))
+    return raw
 
 
 def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[float, ...], *, device: torch.device,
@@ -137,8 +154,9 @@ def predict_array(folder: ResultsFolder, array: np.ndarray, spacing_mm: tuple[fl
         found, margins = logits_to_labels(run.logits, case, plans_manager, configuration,
                                           part_of(progress, 0.92, 1), cancelled)
     end = time.perf_counter()
-    facts = {"kind": "nnunet", "configuration": folder.configuration, "folds": folder.folds,
-             "checkpoint": folder.checkpoints[0].name, "device": str(device), "precision": window.precision,
+    facts = {"kind": "nnunet", "configuration": folder.configuration, "trainer": folder.trainer,
+             "folds": folder.folds, "checkpoint": folder.checkpoints[0].name, "device": str(device),
+             "precision": window.precision,
              "patch_size": list(configuration.patch_size), "tiles": run.tiles, "tile_batch": run.batch,
              "mirroring": run.mirrored, "seconds": round(end - start, 3),
              "seconds_preparation": round(after_preparation - start, 3),
@@ -165,13 +183,8 @@ def _run_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocess
 
     run, count = _Run(), len(folder.checkpoints)
     for number, (fold, path) in enumerate(zip(folder.folds, folder.checkpoints, strict=True)):
-        checkpoint = load_checkpoint(path)
-        if checkpoint.configuration not in (None, folder.configuration):
-            raise InvalidFormatError(f"The checkpoint of fold {fold} was trained for {checkpoint.configuration}, not "
-                                     f"for {folder.configuration}.", "The folder's parts come from different models.")
-        load_weights(network, checkpoint.weights, fold)
-        axes = checkpoint.mirror_axes if mirroring else ()
-        del checkpoint
+        trained_axes = load_fold(folder, network, fold, path)
+        axes = trained_axes if mirroring else ()
         if device.type == "cpu" and len(window.patch) == 3:
             network = speed_up_for_cpu(network)
         network.to(device)
@@ -190,6 +203,31 @@ def _run_folds(folder: ResultsFolder, network: torch.nn.Module, case: Preprocess
     return run
 
 
+def open_stage(folder: ResultsFolder) -> None:
+    """Everything of a configuration that can fail before an image is there: network, every fold's weights, labels.
+
+    Raises
+    ------
+    WeightsCorruptError, InvalidFormatError, SegmentationError
+        As in `predict_array`.
+    """
+    with quiet():
+        plans_manager, configuration, _ = managers(folder)
+    network = build_network(plans_manager, configuration, folder.dataset)
+    for fold, path in zip(folder.folds, folder.checkpoints, strict=True):
+        load_fold(folder, network, fold, path)
+
+
+def load_fold(folder: ResultsFolder, network: torch.nn.Module, fold: str, path: Path) -> tuple[int, ...]:
+    """Put a fold's weights into the network; the axes along which it was trained to be mirrored."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.configuration not in (None, folder.configuration):
+        raise InvalidFormatError(f"The checkpoint of fold {fold} was trained for {checkpoint.configuration}, not "
+                                 f"for {folder.configuration}.", "The folder's parts come from different models.")
+    load_weights(network, checkpoint.weights, fold)
+    return checkpoint.mirror_axes
+
+
 def choose_precision(wanted: str, device: torch.device) -> str:
     """Half precision on CUDA, as nnU-Net itself computes there; float32 elsewhere, unless asked for."""
     if wanted == "auto":
@@ -203,7 +241,8 @@ def managers(folder: ResultsFolder) -> tuple[object, object, object]:
     """nnU-Net's own view of a folder: plans, configuration, labels. Call it within `quiet`."""
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    plans_manager = PlansManager(folder.plans)
+    # Checked here too, whoever made the folder's description: nothing reaches nnU-Net that was not judged.
+    plans_manager = PlansManager(checked_plans(folder.plans, folder.configuration))
     labels = plans_manager.get_label_manager(folder.dataset)
     if labels.has_regions:
         raise SegmentationError("The network was trained with overlapping regions instead of labels.",

@@ -6,14 +6,20 @@ resampling are our own, because they need a fraction of the time and memory for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 
 import numpy as np
 
-from ...errors import NothingUsableError
+from ...errors import InvalidFormatError, NothingUsableError
 from ..resample import resize, resize_labels
 from .focus import hand_down
+from .objects import normalization_class, resampling_function
 
+MAX_VOXELS = 2**30
+"""Of an image on the network's grid: as float32 4 GiB, thirty times the published networks'."""
 KNOWN_RESAMPLING = "resample_data_or_seg_to_shape"
 
 
@@ -68,6 +74,8 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     ------
     NothingUsableError
         If the image is zero everywhere or not finite.
+    InvalidFormatError
+        If it would have no voxel or too many of them at the network's spacing.
     """
     from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 
@@ -87,6 +95,10 @@ def preprocess(array: np.ndarray, spacing_mm: tuple[float, ...], plans_manager: 
     if len(target) < 3:  # a 2-D configuration leaves the slices where they are
         target = [spacing[0], *target]
     new_shape = tuple(int(n) for n in compute_new_shape(data.shape, spacing, target))
+    if prod(new_shape) > MAX_VOXELS or 0 in new_shape:
+        raise InvalidFormatError(
+            f"At the network's spacing the image would have {' x '.join(str(n) for n in new_shape)} voxels.",
+            "The network was trained for images of another size: choose another series or another model.")
     resampled = _resample_image(data, new_shape, spacing, target, configuration)
     if previous is not None and not same_grid:
         previous = hand_down(previous.transpose(forward), shape, box, new_shape)
@@ -129,16 +141,7 @@ def _inside_mask(data: np.ndarray) -> np.ndarray:
 
 
 def _normalize(data: np.ndarray, mask: np.ndarray | None, plans_manager: object, configuration: object) -> np.ndarray:
-    import nnunetv2
-    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
-
-    folder = f"{nnunetv2.__path__[0]}/preprocessing/normalization"
-    scheme = configuration.normalization_schemes[0]
-    normalizer = recursive_find_python_class(folder, scheme, "nnunetv2.preprocessing.normalization")
-    if normalizer is None:
-        from ...errors import InvalidFormatError
-
-        raise InvalidFormatError(f"The plans name an unknown normalisation '{scheme}'.", "Use nnU-Net's own schemes.")
+    normalizer = normalization_class(configuration.normalization_schemes[0])
     properties = plans_manager.foreground_intensity_properties_per_channel["0"]
     use_mask = bool(configuration.use_mask_for_norm[0])
     return normalizer(use_mask_for_norm=use_mask, intensityproperties=properties).run(data, mask)
@@ -170,12 +173,19 @@ def resampling_rule(kind: str, configuration: object, current: list[float], new:
     return {"order": order, "separate_axis": int(axis) if separate else None, "order_separate": order_z}
 
 
+def resampler(kind: str, configuration: object) -> Callable:
+    """nnU-Net's own function that the plans name for ``data``, ``seg`` or ``probabilities``, with its options."""
+    settings = configuration.configuration
+    options = settings.get(f"resampling_fn_{kind}_kwargs", {})
+    return partial(resampling_function(settings.get(f"resampling_fn_{kind}")), **options)
+
+
 def _resample_image(data: np.ndarray, shape: tuple[int, ...], current: list[float], new: list[float],
                     configuration: object) -> np.ndarray:
     rule = resampling_rule("data", configuration, current, new)
     if rule is not None:
         return resize(data, shape, **rule)
-    return np.asarray(configuration.resampling_fn_data(data[None], shape, current, new)[0], dtype=np.float32)
+    return np.asarray(resampler("data", configuration)(data[None], shape, current, new)[0], dtype=np.float32)
 
 
 def _resample_labels(labels: np.ndarray, shape: tuple[int, ...], current: list[float], new: list[float],
@@ -183,4 +193,4 @@ def _resample_labels(labels: np.ndarray, shape: tuple[int, ...], current: list[f
     rule = resampling_rule("seg", configuration, current, new)
     if rule is not None:
         return resize_labels(labels, shape, **rule)
-    return np.asarray(configuration.resampling_fn_seg(labels[None], shape, current, new)[0])
+    return np.asarray(resampler("seg", configuration)(labels[None], shape, current, new)[0])

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .network import PlanarNetwork, load_network
-from .predict import PLANES, predict_planar
+from .predict import PLANES, open_network, predict_planar
 
-__all__ = ["PLANES", "PlanarNetwork", "load_network", "predict_planar"]
+__all__ = ["PLANES", "PlanarNetwork", "load_network", "open_network", "predict_planar"]

@@ -113,6 +113,22 @@ def _predict_slices(network: PlanarNetwork, slices: np.ndarray, device: torch.de
     return labels, margins, max(batch, 1)
 
 
+def open_network(path: Path) -> PlanarNetwork:
+    """Load a network and let it answer once, on an empty slice: layers, weights and number of classes fit.
+
+    Raises
+    ------
+    MissingFileError, WeightsCorruptError, InvalidFormatError
+        As in `predict_planar`.
+    """
+    import torch
+
+    network = load_network(path)
+    shape = network.fixed_size or tuple(2 * step for step in network.reduction)
+    _predict_batch(network, np.zeros((1, *shape), np.float32), torch.device("cpu"), "float32")
+    return network
+
+
 def _predict_batch(network: PlanarNetwork, chunk: np.ndarray, device: torch.device,
                    precision: str) -> tuple[np.ndarray, np.ndarray]:
     """Arg-max (first of equals) and the distance from the best to the second best probability."""

@@ -1,4 +1,4 @@
-"""Ending processes for certain: a worker, whatever it started, and whatever those started.
+"""Ending processes for certain: one, whatever it started, and whatever those started.
 
 Three nets, because each has holes: the process tree (lost when a parent dies first), the session (left by setsid) and,
 on Linux, a token in the environment that every descendant inherits.
@@ -12,10 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 TOKEN_VARIABLE = "KNEEPIPELINE_RUN_TOKEN"
 _PR_SET_PDEATHSIG = 1
+_QUIET = {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
+"""For the small helpers that would open a console window on Windows."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -34,10 +35,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def kill_tree(leader: int, token: str) -> int:
+def kill_tree(leader: int, token: str = "") -> int:
     """End the process ``leader``, its session and everything that carries ``token``; the number of processes ended."""
     if os.name == "nt":
-        subprocess.run(["taskkill", "/F", "/T", "/PID", str(leader)], capture_output=True, check=False)
+        with contextlib.suppress(OSError):
+            subprocess.run(["taskkill", "/F", "/T", "/PID", str(leader)], capture_output=True, check=False, **_QUIET)
         return 1
     ended: set[int] = set()
     # A second look catches what was being started during the first.
@@ -69,8 +71,8 @@ def alive(pid: int) -> bool:
     """Whether a process of that id exists (and is no zombie, where that can be seen)."""
     if os.name == "nt":
         query = ["tasklist", "/FI", f"PID eq {pid}", "/NH"]
-        return str(pid) in subprocess.run(query, capture_output=True, text=True, check=False,
-                                          creationflags=subprocess.CREATE_NO_WINDOW).stdout
+        answer = subprocess.run(query, capture_output=True, text=True, errors="replace", check=False, **_QUIET)
+        return str(pid) in answer.stdout.split()
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -79,6 +81,30 @@ def alive(pid: int) -> bool:
         return True
     fields = _stat(pid)
     return not fields or fields[0] != "Z"
+
+
+def start_of(pid: int) -> str:
+    """What tells a process from a later one with the same number, as text; empty where that cannot be seen.
+
+    Linux: the boot it belongs to and its start in ticks after that (proc(5), stat, field 22); macOS: its start as
+    ``ps`` says it.
+    """
+    if sys.platform.startswith("linux"):
+        fields = _stat(pid)
+        with contextlib.suppress(OSError, IndexError), \
+                open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
+            return f"{boot.read().strip()}:{fields[19]}"
+    elif os.name == "posix":
+        with contextlib.suppress(OSError):
+            listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True,
+                                     check=False, env={"LC_ALL": "C", "PATH": "/bin:/usr/bin"})
+            return listing.stdout.strip()
+    return ""
+
+
+def is_same_process(pid: int, start: str) -> bool:
+    """Whether the process of that id still lives and is the one that began at ``start`` (:func:`start_of`)."""
+    return alive(pid) and (not start or start_of(pid) in ("", start))
 
 
 def _family(leader: int, token: str) -> set[int]:
@@ -130,39 +156,3 @@ def _with_token(token: str) -> set[int]:
                 if wanted + b"\0" in environment or wanted + b"." in environment:
                     found.add(int(entry))
     return found
-
-
-class Guardian:
-    """A tiny process that outlives the orchestrator by a moment: if that is killed, it ends what was left (Linux).
-
-    The kernel ends a worker with its parent, but not what the worker started. The guardian waits on a pipe that only
-    the orchestrator holds open; a farewell on it means that all is well.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._process: subprocess.Popen | None = None
-        if sys.platform.startswith("linux"):
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", os.path.abspath(__file__), token], stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env={},
-            )
-
-    def dismiss(self) -> None:
-        """The run has ended by itself."""
-        if self._process is not None:
-            with contextlib.suppress(OSError):
-                self._process.communicate(b"farewell", timeout=2)
-            self._process = None
-
-
-def _guard(token: str) -> None:
-    """Body of the guardian process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.stdin.buffer.read() != b"farewell":
-        while kill_token(token):
-            time.sleep(0.05)
-
-
-if __name__ == "__main__":
-    _guard(sys.argv[1])
