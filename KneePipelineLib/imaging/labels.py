@@ -106,12 +106,18 @@ PLATES = {"MT": ("cMT", "eMT", "iMT", "aMT", "pMT"), "LT": ("cLT", "eLT", "iLT",
 
 PLATE_TITLES = {"MT": "Medial tibia (MT)", "LT": "Lateral tibia (LT)", "cMF": "Medial weight-bearing femur (cMF)",
                 "cLF": "Lateral weight-bearing femur (cLF)"}
+PLATE_REGIONS = {"MT": "med_tib_cart", "LT": "lat_tib_cart", "cMF": "med_wb_fem_cart", "cLF": "lat_wb_fem_cart"}
+"""The region of the tables that a plate is."""
+
 SUMS = {"MFTC": ("MT", "cMF"), "LFTC": ("LT", "cLF"), "cMFTC": ("cMT", "ccMF"), "cLFTC": ("cLT", "ccLF")}
 """Femorotibial sums of thickness."""
 
 BY_VALUE = {s.value: s for s in STRUCTURES + SUBREGIONS + FINE_REGIONS}
 BY_NAME = {s.name: s for s in STRUCTURES + SUBREGIONS + FINE_REGIONS}
 FINE_NAMES = tuple(s.name for s in sorted(FINE_REGIONS, key=lambda s: s.value))
+REGION_OF = {**PLATE_REGIONS, **{part: PLATE_REGIONS[plate] for plate, parts in PLATES.items() for part in parts},
+             "mTrF": "ant_fem_cart", "lTrF": "ant_fem_cart", "mP": "pat_cart", "lP": "pat_cart"}
+"""Plate or fine region -> the region of the tables that it is or is a part of."""
 
 BONES = (FEMUR, TIBIA, PATELLA)
 CARTILAGES = (FEMORAL_CARTILAGE, MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE, PATELLAR_CARTILAGE)

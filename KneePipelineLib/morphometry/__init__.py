@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from ..measures_version import MEASURES_VERSION
 from .knee import femoral_subregions, measure_knee, measure_prepared, prepare_knee
 from .records import (
     AREA_MEASURES,
     JOINT_MEASURES,
     MEASURES,
-    MEASURES_VERSION,
     MENISCUS_MEASURES,
     WARNINGS,
     AnatomicalFrame,

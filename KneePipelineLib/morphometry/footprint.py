@@ -6,9 +6,9 @@
 2. The person's own rim corrects it: where cartilage ends within ``RIM_MM`` of where it is expected to, and does so over
    a stretch, the rim is taken as healthy, and the expected edge is moved there, smoothly along the surface. Where it
    ends deeper inside, it is worn, and the edge stays where the healthy stretches put it.
-3. Bare bone is denuded where it lies deeper than ``DEEP_MM`` inside, with what lies around that inside the footprint;
-   so a rim that differs by a little from the expected one is not. Holes that cartilage encloses are denuded wherever
-   they are (`total_area`).
+3. Bare bone is denuded where it lies deeper than ``DEEP_MM`` inside, in patches that reach ``CORE_MM``, with what lies
+   around that inside the footprint; so a rim that differs by a little from the expected one is not. Holes that
+   cartilage encloses are denuded wherever they are (`total_area`).
 
 The footprint is the covered and the denuded bone together.
 """
@@ -34,6 +34,12 @@ STRETCH_MM = 6.0
 RIM_SIGMA_MM = 8.0
 MOST_MOVED_MM = 5.0
 DEEP_MM = 2.0
+CORE_MM = 4.0
+"""A patch of such bone counts if some of it lies at least this deep: rims differ by less from person to person."""
+
+SPREAD_MM = 1.0
+"""How much deeper the templates' mean may be than their least for bone to count as that deep."""
+
 REACH_MM = 4.0
 """How far around deep bare bone the shallower bare bone of the footprint is denuded with it."""
 
@@ -103,14 +109,28 @@ def footprint(
     for label, (mean, least) in depths.items():
         own = plate == label
         moved = _edge_moved(graph, mesh, own, mean)
-        inside, deep = mean - moved, np.minimum(mean, least + DEEP_MM) - moved
+        inside, deep = mean - moved, np.minimum(mean, least + SPREAD_MM) - np.maximum(moved, 0.0)
         bare = (plate == 0) & (inside > 0)
-        seeds = sizeable(graph, bare & (deep > DEEP_MM), areas_mm2, SMALLEST_MM2 / 3)
+        seeds = _cored(graph, bare & (deep > DEEP_MM), deep)
         if not seeds.any():
             continue
         near = geodesic_mm(graph, seeds, REACH_MM) <= REACH_MM
         plate[sizeable(graph, bare & near, areas_mm2, SMALLEST_MM2)] = label
     return Footprint(plate, residual, bool(depths), turns if depths else ())
+
+
+def _cored(graph, chosen: np.ndarray, depth_mm: np.ndarray) -> np.ndarray:
+    """The connected patches of chosen vertices that reach ``CORE_MM`` deep somewhere."""
+    from scipy.sparse.csgraph import connected_components
+
+    members = np.flatnonzero(chosen)
+    kept = np.zeros(len(chosen), bool)
+    if len(members):
+        patch = connected_components(graph[members][:, members], directed=False)[1]
+        deepest = np.full(patch.max() + 1, -np.inf)
+        np.maximum.at(deepest, patch, depth_mm[members])
+        kept[members] = deepest[patch] >= CORE_MM
+    return kept
 
 
 def _carried(

@@ -11,14 +11,6 @@ import numpy as np
 
 from ..imaging.volume import Volume
 
-MEASURES_VERSION = "2"
-"""Changes whenever a measure's name begins to mean something else.
-
-1: bare bone counted only where cartilage enclosed it; regions stood on the cartilage there was.
-2: tAB is what cartilage covers or would cover in health (footprint.py), and with it dAB, ThC_tAB and every region;
-   meniscal extrusion is measured from the margin of the tibia.
-"""
-
 FIELD_MEASURES = ("mm_mean", "mm_std", "mm_median")
 AREA_MEASURES = (
     "VC_mm3", "tAB_mm2", "cAB_mm2", "dAB_mm2", "dAB_percent", "ThC_tAB_mm", "ThC_cAB_mm", "AC_mm2", "VCtAB_mm",

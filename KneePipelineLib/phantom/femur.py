@@ -123,11 +123,11 @@ class Femur:
         top = 42 * (np.radians(TOP_DEG) - 0.16 * (q[0] + 2) ** 2 / 400 - angle)
         behind = 20 * (angle - float(np.radians(POSTERIOR_DEG)))
         behind = np.where(angle < 2.9, behind, -5).astype(angle.dtype)
-        side = -self.sides(q) - (2.4 + 1.0 * trochlear)
+        side = -self.sides(q) - (2.0 + 1.2 * trochlear)
         (medial, medial_slope), (lateral, lateral_slope) = self._reach(angle)
         reach, slope = np.where(q[0] > 0, medial, lateral), np.where(q[0] > 0, medial_slope, lateral_slope) / 38
         side = smooth_min(side, (reach - np.abs(q[0])) / np.sqrt(1 + slope * slope), CREST_MM)
-        sideways = smooth_min(side, 1.6 * self.notch(q) - 0.5, 2.0)
+        sideways = smooth_min(side, 1.6 * self.notch(q) - 0.3, 2.0)
         edge = smooth_min(sideways, smooth_min(top, behind, CREST_MM), CREST_MM)
         return (edge + self.cartilage.femoral_rim).astype(angle.dtype)
 

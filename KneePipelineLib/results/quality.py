@@ -18,7 +18,7 @@ from .counts import histogram
 from .pieces import astray_percent
 from .rules import EVERYTHING, RULES, SAID_BY_A_RULE
 from .tables import number
-from .wording import SIDE_SOURCES, title_of
+from .wording import REGION_BONES, SIDE_SOURCES, title_of
 
 MENISCI = (MEDIAL_MENISCUS, LATERAL_MENISCUS)
 SLICE_SHARE = 0.6
@@ -62,7 +62,7 @@ class KneeFacts:
 
 def check_knee(facts: KneeFacts) -> list[dict]:
     """Every rule that fires on a knee, in the order of the table."""
-    finders = (_thickness, _labels, _confidence, _side, _menisci, _t2, _shape)
+    finders = (_thickness, _footprint, _labels, _confidence, _side, _menisci, _t2, _shape)
     found = [finding for look in finders for finding in look(facts)]
     order = list(RULES)
     return sorted(found, key=lambda finding: order.index(finding["code"]))
@@ -109,10 +109,22 @@ def already_said(warning: Mapping, checks: list[dict], notices: Sequence[Mapping
             or any(check["code"] in SAID_BY_A_RULE.get(warning["code"], ()) for check in checks))
 
 
+def _footprint(facts: KneeFacts) -> Iterator[dict]:
+    """Passes on that a bone has no footprint, to each of its regions."""
+    for code, sentence in facts.warnings:
+        if code == "FOOTPRINT_NOT_FITTED":
+            for region in (r for r in REGIONS if r in facts.regions and f" {REGION_BONES[r]} " in sentence):
+                yield RULES[code].finding(sentence, region)
+
+
 def _thickness(facts: KneeFacts) -> Iterator[dict]:
     for region in REGIONS if facts.regions else ():
         measures, title = facts.regions.get(region), title_of(region)
         mean = number((measures or {}).get("mm_mean"))
+        if mean is None and number((measures or {}).get("dAB_percent")) == 100:
+            yield from _outside("DENUDED_BONE", region, 100.0, f"{title}: all of the bone is bare; worn, or missed by "
+                                "the segmentation.")
+            continue
         if mean is None:
             yield RULES["REGION_MISSING"].finding(f"{title}: no cartilage was measured.", region)
             continue

@@ -84,6 +84,8 @@ RULES = {rule.code: rule for rule in (
          "much of a region faces along thick slices, so that its thickness is read across few of them",
          "Use regions whose bone faces across the slices, or a series with thinner slices or of another plane.",
          None, 35.0, "%"),
+    Rule("FOOTPRINT_NOT_FITTED", "poor", THICKNESS, "the healthy footprint could not be carried to a bone",
+         "Do not use dAB, tAB and ThC_tAB of this bone; look whether its label is whole and of this bone."),
     Rule("FEW_POINTS", "check", THICKNESS, "so few surface points that the means say little",
          "Leave this region out of comparisons, or segment again.", 50),
     Rule("VOLUME_RANGE", "check", EVERYTHING, "a structure's volume is not one that a knee has", _LOOK),
@@ -138,6 +140,7 @@ ACTIONS = {
 }
 """What to do about warnings that other rooms raise, by code."""
 
-SAID_BY_A_RULE = {"LOW_CONFIDENCE": ("LOW_CONFIDENCE",), "NSM_FAR_FROM_FEMUR": ("SHAPE_FIT_FAILED",),
+SAID_BY_A_RULE = {"FOOTPRINT_NOT_FITTED": ("FOOTPRINT_NOT_FITTED",), "PLATE_BARE": ("DENUDED_BONE",),
+                  "LOW_CONFIDENCE": ("LOW_CONFIDENCE",), "NSM_FAR_FROM_FEMUR": ("SHAPE_FIT_FAILED",),
                   "T2_SEQUENCE_ASSUMED": ("T2_SEQUENCE_ASSUMED",)}
 """Warnings that need no second line where one of these rules has fired."""

@@ -88,6 +88,8 @@ def thickness(context: StageContext) -> dict:
     context.progress(0.8, "Keeping the measures")
     write_volume(measured.depth, context.out / "depth.nrrd")
     handover.save_surfaces(measured.surfaces, context.out / "measured.npz")
-    write_json(context.out / "measures.json", handover.finite({"regions": measured.regions,
-                                                               "menisci": measured.menisci}))
+    write_volume(measured.fine_labels, context.out / "parts.nrrd")
+    write_json(context.out / "measures.json", handover.finite({
+        "regions": measured.regions, "menisci": measured.menisci, "fine": measured.fine, "sums": measured.sums,
+        "joint": measured.joint}))
     return {"side": measured.side}
