@@ -24,7 +24,7 @@ LENGTH_MM = 30.0
 SAME_SIDE = 0.5
 """Least cosine between the normals of a pair."""
 
-ROUNDS = (("rigid", 12), ("similarity", 5), ("affine", 8))
+ROUNDS = (("rigid", 10), ("similarity", 3), ("affine", 7))
 """Kind of map and rounds."""
 
 SLIDE = 0.05
@@ -158,7 +158,8 @@ class _Pairs:
         facing = cosine > SAME_SIDE
         if not facing.any():
             return np.ones(len(distance), bool)
-        return facing & (distance <= np.quantile(distance[facing], KEPT))
+        last = int(KEPT * (np.count_nonzero(facing) - 1))
+        return facing & (distance <= np.partition(distance[facing], last)[last])
 
 
 def _turned(normals: np.ndarray, linear: np.ndarray) -> np.ndarray:
