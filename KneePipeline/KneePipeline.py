@@ -52,14 +52,25 @@ class KneePipeline(ScriptedLoadableModule):
             "The measures follow pyMSKT and OpenMSK (Anthony Gatti and others), the networks in the section Models "
             "are by their authors, who are named there with their licences, and segmentation runs on nnU-Net "
             "(Isensee and others). KneePipeline itself is licensed under Apache-2.0.")
-        slicer.app.connect("startupCompleted()", _register_sample_data)
+        slicer.app.connect("startupCompleted()", _register)
 
 
-def _register_sample_data() -> None:
-    """The digital knee in the module Sample Data, as image and as DICOM; made on this computer when asked for."""
-    from KneePipelineLib.slicer_side import sample_data
+def _register() -> None:
+    """The digital knee in the module Sample Data, made on this computer when asked for; our codes as terminology."""
+    from KneePipelineLib.slicer_side import sample_data, terminology
 
     sample_data.register()
+    terminology.register(Path(__file__).resolve().parent / "Resources" / "Terminologies")
+
+
+def _keep_alive(wrapper: Any) -> None:
+    """Slicer 5.10 only: a wrapper that was once bound to widgets must never be collected.
+
+    There ``disconnectGui`` leaves an observer on the node, which calls into the collected wrapper and ends the process
+    (mended in 5.12 by pull request 9063 of Slicer). The list outlives a Reload of this file.
+    """
+    if (slicer.app.majorVersion, slicer.app.minorVersion) < (5, 12):
+        vars(slicer.util).setdefault("_kneePipelineWrappers", []).append(wrapper)
 
 
 def _package_modules() -> list[str]:
@@ -183,6 +194,7 @@ class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onModified)
         self._parameterNode = parameterNode
         if parameterNode is not None:
+            _keep_alive(parameterNode)
             self._guiTag = parameterNode.connectParametersToGui(widgets_by_parameter(self.ui))
             self.addObserver(parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onModified)
         self.panel.set_parameters(parameterNode)

@@ -92,10 +92,13 @@ def _add_run(commands: argparse._SubParsersAction) -> None:
     run.add_argument("output", metavar="OUT", help="folder for the results; a run that was interrupted is resumed")
     add = run.add_argument
     add("--model", dest="segmentation_model", metavar="NAME", help="which network segments (see: models list)")
+    add("--as", dest="input_kind", choices=("auto", "image", "labels"), help="what INPUT is, where its values leave it "
+        "open (default auto)")
     add("--segmentation", metavar="LABELS", help="use this label map instead of segmenting")
     add("--ignore-structures", metavar="NAMES", help="structures of the model that are left out, comma-separated; all: "
         "every one that is not measured here")
-    add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, or a file")
+    add("--label-scheme", metavar="SCHEME", help="what its numbers mean: auto, canonical, native, archive, the name "
+        "of a public numbering (oai-zib, oai-zib-cm, ski10, skm-tea, oai-imorphics), or a JSON file")
     add("--prefix", metavar="NAME", help="beginning of file names (default knee)")
     add("--config", metavar="FILE", help="options from a config.json")
     add("--echoes", metavar="DICOMDIR", help="the echoes for T2, when they are not in INPUT")

@@ -19,7 +19,8 @@ from .errors import ConfigError
 from .job_names import MODEL_NAMES, from_aliases, title_of_model
 
 SIDES = ("auto", "left", "right")
-LABEL_SCHEMES = ("auto", "canonical", "native", "archive")
+LABEL_SCHEMES = ("auto", "canonical", "native", "archive", "oai-zib", "oai-zib-cm", "ski10", "skm-tea",
+                 "oai-imorphics")
 NNUNET_TYPES = ("fullres", "cascade")
 DICOM_SEG = ("auto", "on", "off")
 T2_FITS = ("weighted", "linear", "nonlinear")
@@ -54,6 +55,8 @@ class JobOptions:
     segmentation: str | None = _option(None, "path", "label map to use instead of segmenting")
     echoes: str | None = _option(None, "path", "DICOM folder with the echoes for T2")
     truth: str | None = _option(None, "path", "JSON file of known values to compare with: region -> measure -> value")
+    input_kind: str = _option("auto", "choice", "what INPUT is, where its values leave it open",
+                              choices=("auto", "image", "labels"))
     label_scheme: str = _option("auto", "scheme", "what the label map's numbers mean")
     series: str | None = _option(None, "word", "which series of the input")
     echo: str | None = _option(None, "word", "which echo of the input to segment")
@@ -344,7 +347,7 @@ def _check_text(kind: str, value: Any, optional: bool) -> tuple[Any, str | None]
                                  or (value.startswith("cuda:") and value[5:].isascii() and value[5:].isdigit())):
         return value, "must be auto, cpu, cuda, cuda:N or mps"
     if kind == "scheme" and value not in LABEL_SCHEMES and not value.lower().endswith(".json"):
-        return value, "must be auto, canonical, native, archive or the path of a JSON file"
+        return value, f"must be one of {', '.join(LABEL_SCHEMES)} or the path of a JSON file"
     return value, None
 
 

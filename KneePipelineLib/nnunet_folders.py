@@ -20,6 +20,9 @@ SINGLE, CASCADE, ANY = "single", "cascade", "any"
 SINGLE_NAME, CASCADE_NAME = "3d_fullres", "3d_cascade_fullres"
 """nnU-Net's own names; they are preferred to configurations of one's own."""
 
+RENAMED = "renamed"
+"""What an imported folder is called in place of its trainer, when its own name said none."""
+
 MOST_HEIRS = 20
 SEARCH_DEPTH = 5
 MAX_TABLE_BYTES = 64 * 1024**2

@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 import traceback
 
-from .errors import EXIT_CANCELLED, EXIT_PIPELINE_ERROR, EXIT_TIMED_OUT, CancelledError, KneePipelineError
+from .errors import (
+    EXIT_CANCELLED,
+    EXIT_PIPELINE_ERROR,
+    EXIT_TIMED_OUT,
+    CancelledError,
+    KneePipelineError,
+    MemoryCriticalError,
+)
+from .system import memory
 from .system.streams import say
 
 DEBUG_VARIABLE = "KNEEPIPELINE_DEBUG"
@@ -19,13 +27,12 @@ def as_error(error: BaseException) -> KneePipelineError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return CancelledError("Cancelled.")
-    try:
-        from .pipeline.failures import recognise
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or memory.is_meant_by(said):
+        return MemoryCriticalError(memory.NO_MEMORY, memory.memory_hint())
+    from .pipeline.failures import recognise
 
-        known = recognise("Cannot allocate memory" if isinstance(error, MemoryError) else
-                          f"{type(error).__name__}: {error}")
-    except (ImportError, MemoryError):  # the very want of memory that was to be told
-        known = None
+    known = recognise(said)
     if known is not None:
         return known.error
     if isinstance(error, OSError) and error.strerror:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python-real
 """The command-line module: one run of KneePipeline as Slicer's command-line interface knows it.
 
 A thin adapter: arguments in, ``python -m KneePipelineLib run ... --events -`` in the private environment, its events

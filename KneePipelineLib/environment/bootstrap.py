@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from . import reaching
 from .child import child_environment
 from .interpreters import Interpreter, ask
 from .lockfile import Lock
@@ -63,27 +64,34 @@ def fetch_uv(lock: Lock, python: str | None = None) -> Path:
     target = bootstrap_dir() / "uv"
     target.mkdir(parents=True, exist_ok=True)
     environ = pip_environment(os.environ)
-    command = [python, *_pip_of(python, environ), "install", "--no-deps", "--only-binary", ":all:", "--upgrade",
+    command = [python, *_pip_of(python, environ, target), "install", "--no-deps", "--only-binary", ":all:", "--upgrade",
                "--target", str(target), f"uv=={lock.bootstrap['uv']}"]  # fmt: skip
-    answer = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environ, check=False)
+    answer = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environ, cwd=target,
+                            check=False)
     found = find_uv({"PATH": ""})
     if answer.returncode != 0 or found is None:
         last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        unreached = reaching.why_not(read_pip_configuration(), answer.stderr)
         raise SetupError(
-            f"uv could not be installed with pip: {last}",
+            f"uv could not be installed with pip: {unreached or last}",
             "Install Python 3.11 (python.org or your system's package manager) and run setup again.",
         )
     return found
 
 
-def _pip_of(python: str, environ: dict[str, str]) -> list[str]:
-    """Arguments that start pip: the installed one, else the wheel that ensurepip carries (put on PYTHONPATH)."""
-    have = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, env=environ, check=False)
+def _pip_of(python: str, environ: dict[str, str], folder: Path) -> list[str]:
+    """Arguments that start pip: the installed one, else the wheel that ensurepip carries (put on PYTHONPATH).
+
+    Asked, and to be started, in a `folder` of our own: Python looks for modules where it is started, and in the
+    person's folder there may be a pip.py or a json.py.
+    """
+    have = subprocess.run([python, "-m", "pip", "--version"], capture_output=True, env=environ, cwd=folder, check=False)
     if have.returncode == 0:
         return ["-m", "pip"]
     where = ("import ensurepip, pathlib; "
              "print(next(pathlib.Path(ensurepip.__file__).parent.glob('_bundled/pip-*.whl')))")  # fmt: skip
-    bundled = subprocess.run([python, "-c", where], capture_output=True, text=True, env=environ, check=False)
+    bundled = subprocess.run([python, "-c", where], capture_output=True, text=True, env=environ, cwd=folder,
+                             check=False)
     if bundled.returncode == 0:
         environ["PYTHONPATH"] = bundled.stdout.strip()
         return ["-m", "pip"]

@@ -190,11 +190,11 @@ class Work:
             self.report(0.05, f"The configured sources do not offer {torch.requirement}; asking {torch.index}.")
             outcome = installer.install([torch.requirement], counter, index=torch.index)
         if outcome.code != 0:
-            other = ""
+            problem, other = installer.problem(outcome, torch.index), ""
             if torch.build == "cpu" and torch.index and not installer.offline:
                 other = ("If PyTorch's index cannot be reached from here, put the wheel into a folder that pip's "
                          "find-links names, or use --torch cu130: larger, and it computes on the CPU too. ")
-            raise SetupError(f"{torch.requirement} could not be installed: {outcome.complaint()}", other + self._hint())
+            raise SetupError(f"{torch.requirement} could not be installed: {problem}", other + self._hint())
 
     def _install_group(self, installer: Installer, name: str, target: Target, counter: Counter, have: set[str],
                        *, again: bool = False, state: State | None = None) -> str:  # fmt: skip
@@ -207,7 +207,7 @@ class Work:
             if part:
                 outcome = installer.install([p.pin for p in part], counter, from_source=from_source, again=again)
                 if outcome.code != 0:
-                    return outcome.complaint()
+                    return installer.problem(outcome)
         self.report(0.0, f"Trying the imports of {name}.")
         result = checks.run_probe(generations.python_of(installer.generation), group.imports)
         if state is not None and "torch" in result:

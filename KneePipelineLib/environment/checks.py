@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..system import memory
 from .child import child_environment, native_launcher
 from .generations import State, python_of, read_state, site_packages
 from .lockfile import Lock, Target, canonical_name
@@ -139,6 +140,8 @@ def run_probe(python: Path, modules: Sequence[str], timeout_s: float = 600) -> d
         if line.startswith(MARK):
             return json.loads(line[len(MARK):])
     last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+    if memory.is_meant_by(answer.stderr):
+        return {"imports": {}, "crash": memory.sentence()}
     return {"imports": {}, "crash": f"The import probe ended with code {answer.returncode}: {last[:300]}"}
 
 
@@ -148,5 +151,5 @@ def probe_problem(result: dict) -> str:
         return result["crash"]
     for module, error in result["imports"].items():
         if error:
-            return f"{module} cannot be imported ({error})"
+            return memory.sentence() if memory.is_meant_by(error) else f"{module} cannot be imported ({error})"
     return ""

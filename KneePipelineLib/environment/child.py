@@ -18,6 +18,8 @@ PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 STATE_NAME = "kneepipeline.json"
 IN_USE_NAME = "in-use"
 _SEARCH_PATHS = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH", "QT_PLUGIN_PATH")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
+"""Slicer's launcher puts its own bundle here, in which a hospital's authority is missing; that one is not passed on."""
 _NOISE = ("VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__")
 
 
@@ -57,10 +59,13 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     if slicer_home:
         for name in _SEARCH_PATHS:
             if name in cleaned:
-                kept = [part for part in cleaned[name].split(os.pathsep) if part and not _is_below(part, slicer_home)]
+                kept = [part for part in cleaned[name].split(os.pathsep) if part and not is_below(part, slicer_home)]
                 cleaned[name] = os.pathsep.join(kept)
                 if not kept:
                     del cleaned[name]
+        for name in CERTIFICATES:
+            if is_below(cleaned.get(name, ""), slicer_home):
+                del cleaned[name]
         del cleaned["SLICER_HOME"]
     cleaned.update(
         PYTHONPATH=str(PACKAGE_PARENT),
@@ -73,7 +78,10 @@ def child_environment(environ: Mapping[str, str] | None = None) -> dict[str, str
     return cleaned
 
 
-def _is_below(path: str, folder: str) -> bool:
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is `folder` or lies in it; an empty path lies nowhere."""
+    if not path:
+        return False
     path, folder = os.path.normcase(os.path.abspath(path)), os.path.normcase(os.path.abspath(folder))
     return path == folder or path.startswith(folder + os.sep)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..system import memory
+from . import reaching
 from .child import child_environment
 from .generations import python_of, site_packages
 from .interpreters import Interpreter
@@ -20,6 +22,8 @@ from .problems import SetupError
 from .running import Outcome, run_guarded
 
 Report = Callable[[float, str], None]
+_KILLED = (128 + 9, -9)
+"""Exit codes of a program that the kernel ended, which it does for want of memory."""
 
 
 @dataclass
@@ -94,9 +98,11 @@ class Installer:
             command = [str(self.base.executable), "-I", "-m", "venv", str(self.generation)]
         outcome = self._run(command)
         if outcome.code != 0:
+            short = _lacked_memory(outcome)
             raise SetupError(
-                f"The virtual environment could not be made with {self.base.describe()}: {outcome.complaint()}",
-                "Name another interpreter with setup --python EXE.",
+                f"The virtual environment could not be made with {self.base.describe()}: "
+                f"{memory.sentence() if short else outcome.complaint()}",
+                "" if short else "Name another interpreter with setup --python EXE.",
             )
 
     def install(
@@ -129,6 +135,17 @@ class Installer:
         counter.present(self._present() & wanted)
         listing.unlink(missing_ok=True)
         return outcome
+
+    def problem(self, outcome: Outcome, index: str = "") -> str:
+        """Why an installation failed, for a person: want of memory, an index out of reach, or the installer's words."""
+        if _lacked_memory(outcome):
+            return memory.sentence()
+        if self.offline is None:
+            for place in ("", index) if index else ("",):
+                unreached = reaching.why_not(self.configuration, "\n".join(outcome.lines), place)
+                if unreached:
+                    return unreached
+        return outcome.complaint()
 
     def _uv_install(self, index: str, again: bool) -> list[str]:
         # Copies, not hard links: a file spoiled in the environment must not spoil uv's cache, which repairs it.
@@ -181,6 +198,10 @@ class Installer:
             canonical_name(p.name[: -len(".dist-info")].rpartition("-")[0])
             for p in site_packages(self.generation).glob("*.dist-info")
         }
+
+
+def _lacked_memory(outcome: Outcome) -> bool:
+    return outcome.code in _KILLED or memory.is_meant_by("\n".join(outcome.lines))
 
 
 def make_installer(

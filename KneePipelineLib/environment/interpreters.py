@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
-from .child import child_environment, native_launcher
+from .child import child_environment, is_below, native_launcher
 
 _QUESTIONS = r"""
 import json, os, platform, sys, sysconfig
@@ -92,7 +92,7 @@ def is_slicers(interpreter: Interpreter, environ: Mapping[str, str] | None = Non
     if "pythonslicer" in interpreter.executable.name.lower() or interpreter.slicer_package:
         return True
     slicer_home = environ.get("SLICER_HOME")
-    if slicer_home and _is_below(interpreter.base_prefix, slicer_home):
+    if slicer_home and is_below(interpreter.base_prefix, slicer_home):
         return True
     return any(_is_slicer_folder(part) for part in Path(interpreter.base_prefix).parts)
 
@@ -101,11 +101,6 @@ def _is_slicer_folder(name: str) -> bool:
     # Slicer, Slicer.app, Slicer-5.10.0-linux-amd64, "Slicer 5.10.0"; not SlicerKneePipeline, somebody's clone of this.
     rest = name[6:].lower() if name.lower().startswith("slicer") else None
     return rest is not None and (rest in ("", ".app") or rest.lstrip(" -_")[:1].isdigit())
-
-
-def _is_below(path: str, folder: str) -> bool:
-    path, folder = os.path.normcase(os.path.abspath(path)), os.path.normcase(os.path.abspath(folder))
-    return path == folder or path.startswith(folder + os.sep)
 
 
 def objection(

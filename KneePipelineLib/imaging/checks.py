@@ -115,7 +115,7 @@ def check_plausible_geometry(volume: Volume, what: str = "image") -> list[tuple[
             spacing_mm=spacing.tolist())
     if not (_within(extent[0], DEPTH_MM) and _within(extent[1], PLANE_MM) and _within(extent[2], PLANE_MM)):
         raise InvalidFormatError(f"The {what}'s field of view of {text} mm is not that of a knee MRI.",
-                                 f"Give a {what} that shows one knee; its header may have lost the voxel spacing.",
+                                 "It should show one knee; its header may have lost the voxel spacing.",
                                  extent_mm=extent.tolist())
     warnings = []
     if not (_within(extent[0], USUAL_DEPTH_MM) and all(_within(e, USUAL_PLANE_MM) for e in extent[1:])):

@@ -29,6 +29,7 @@ from .formats import (
 )
 from .limits import MIB, Limits
 from .metadata import meta_from_header
+from .segments import is_segmentation
 
 _MAX_HEADER_BYTES = 4 * MIB
 _TYPES = {
@@ -74,6 +75,10 @@ def open_nrrd(path: Path, limits: Limits, stated: tuple[float, float, float] | N
         raise damaged("NRRD", error) from None
     others = [a for a in range(len(sizes)) if a not in spatial]
     _check_kinds(header, sizes, kinds, others, code)
+    if is_segmentation(header.pairs) and any(sizes[a] == 1 for a in spatial):
+        raise InvalidFormatError(
+            f"The segmentation is empty: its file holds {' x '.join(str(sizes[a]) for a in spatial)} voxels.",
+            "Check that its segments were drawn before it was saved.", shape=sizes)
     size, _ = split_size(tuple(sizes[a] for a in spatial))
     components = 1
     for a in others:

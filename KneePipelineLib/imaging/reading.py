@@ -21,11 +21,12 @@ from .dicom_series import (
 from .dicom_volumes import volumes_of
 from .echo_sets import echo_sets, is_pair, set_of
 from .formats import ImageFile
+from .kinds import NEAR_WHOLE
 from .limits import DEFAULT_LIMITS, Limits
 from .metaimage import open_metaimage
 from .nifti import open_nifti
 from .nrrd import open_nrrd
-from .segments import merge_layers, segments_of
+from .segments import is_segmentation, merge_layers, overlap_sentence, segments_of
 from .source import Source, open_input
 from .volume import Volume
 
@@ -220,7 +221,7 @@ def read_labels(path: PathLike, *, spacing: Spacing | None = None, limits: Limit
     -------
     Volume
         Unsigned integers (uint8 if they fit). A .seg.nrrd also has ``meta["segments"]``: a list of {"name", "value",
-        "terminology"}, its layers merged (a later segment wins where segments overlap, with a warning).
+        "terminology"}, its layers merged (cartilages and menisci win where segments overlap, with a warning).
 
     Raises
     ------
@@ -242,21 +243,35 @@ def read_labels(path: PathLike, *, spacing: Spacing | None = None, limits: Limit
     return volume.with_array(_whole_numbers(volume.array))
 
 
+def is_segmentation_file(path: PathLike, *, limits: Limits = DEFAULT_LIMITS) -> bool:
+    """Whether a file is a .seg.nrrd by its header: segments, whose layers are no echoes.
+
+    Raises
+    ------
+    KneePipelineError
+        As :func:`read_image`, for what cannot be opened at all.
+    """
+    with open_input(path, limits=limits) as source:
+        return source.kind == "NRRD" and is_segmentation(_open_image(source, limits).header)
+
+
 def _segmentation(image: ImageFile, segments: list[dict]) -> Volume:
     layers = [_whole_numbers(image.load(c)) for c in range(image.components)]
-    merged, kept, overlap = merge_layers(layers, segments)
+    merged, kept, overlaps = merge_layers(layers, segments)
     warnings = list(image.warnings)
-    if overlap:
-        warnings.append(("OVERLAPPING_SEGMENTS", f"{overlap} voxels belong to more than one segment; the later segment "
-                         "was kept."))
+    if overlaps:
+        warnings.append(("OVERLAPPING_SEGMENTS", overlap_sentence(overlaps, float(np.prod(image.spacing)))))
     meta = {"format": image.format, **image.meta, "segments": kept, "warnings": warnings}
     return Volume(merged, image.spacing, image.origin, image.direction, meta)
 
 
 def _whole_numbers(array: np.ndarray) -> np.ndarray:
-    if array.dtype.kind == "f" and (not np.isfinite(array).all() or (array != np.rint(array)).any()):
-        raise InvalidFormatError("The label map holds fractions, so it is an image rather than a label map.",
-                                 "Give the segmentation, not the image.")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all() or (np.abs(array - np.rint(array)) > NEAR_WHOLE).any():
+            raise InvalidFormatError(
+                "The label map holds fractions: it was interpolated, or is an image or a probability map.",
+                "Give the segmentation itself, or resample it again with nearest neighbours.")
+        array = np.rint(array)  # 3.00005, as some programs leave it
     low, high = array.min(), array.max()
     if low < 0 or high > np.iinfo(np.uint16).max:
         raise InvalidFormatError(f"The label map holds values from {low:g} to {high:g}, which are no labels.",

@@ -7,13 +7,18 @@ segments that overlap lie in different layers, stored as the components of the i
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InvalidFormatError
+from ..structure_names import named_structure
+from .labels import BY_VALUE, value_of_codes
 
 _INDEX = re.compile(r"^Segment(\d+)_ID$")
 _TERMINOLOGY = "TerminologyEntry:"
+_TOLD, _LONGEST = 4, 40
 
 
 def segments_of(header: dict[str, str]) -> list[dict]:
@@ -62,11 +67,26 @@ def _code(text: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) >= 3 and parts[1] else None
 
 
-def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.ndarray, list[dict], int]:
+def is_segmentation(header: dict[str, str]) -> bool:
+    """Whether an NRRD header's key/value pairs describe segments: then the file is no image, whatever its layers."""
+    return any(_INDEX.match(key) for key in header)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Voxels that two segments both claim: ``kept`` got them, ``lost`` did not."""
+
+    kept: str
+    lost: str
+    voxels: int
+
+
+def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.ndarray, list[dict], list[Overlap]]:
     """One label map of several layers.
 
-    Where segments overlap, the later one in the list wins. Values are kept if no two segments share one, otherwise the
-    segments are numbered from 1 in their order.
+    Where segments overlap, anatomy decides: cartilage is kept over menisci, and both over everything else, since a bone
+    that was painted too large covers them in many files; among equals the later one in the list wins. Values are kept
+    if no two segments share one, otherwise the segments are numbered from 1 in their order.
 
     Returns
     -------
@@ -74,22 +94,44 @@ def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.nda
         The merged labels, (z, y, x), uint8 or uint16.
     segments : list of dict
         ``name``, ``value`` (now valid in the merged map), ``terminology``.
-    overlap : int
-        Voxels that belonged to more than one segment.
+    overlaps : list of Overlap
+        By name, the largest first.
     """
     values = [s["value"] for s in segments]
     unique = len(set(values)) == len(values) and min(values, default=1) > 0
     numbered = values if unique else list(range(1, len(segments) + 1))
     kind = np.uint8 if max(numbered, default=0) < 256 else np.uint16
     merged = np.zeros(layers[0].shape, dtype=kind)
-    overlap = 0
-    for segment, value in zip(segments, numbered, strict=True):
+    names = {value: segment["name"] for segment, value in zip(segments, numbered, strict=True)}
+    overlaps = []
+    for segment, value in sorted(zip(segments, numbered, strict=True), key=lambda pair: rank_of(pair[0])):
         if not 0 <= segment["layer"] < len(layers):
             raise InvalidFormatError("The segmentation file's header names a layer that the file does not have.",
                                      "Save the segmentation again.")
         inside = layers[segment["layer"]] == segment["value"]
-        overlap += int(np.count_nonzero(merged[inside]))
+        covered, counts = np.unique(merged[inside], return_counts=True)
+        overlaps += [Overlap(segment["name"], names[int(v)], int(n))
+                     for v, n in zip(covered, counts, strict=True) if v]
         merged[inside] = value
     kept = [{"name": s["name"], "value": v, "terminology": s["terminology"]}
             for s, v in zip(segments, numbered, strict=True)]
-    return merged, kept, overlap
+    return merged, kept, sorted(overlaps, key=lambda o: -o.voxels)
+
+
+def rank_of(segment: Mapping) -> int:
+    """Which segments are kept where they overlap: 2 cartilage, 1 meniscus, 0 bones and what is not known."""
+    found = named_structure(str(segment.get("name", "")))
+    structure = found.structure if found else ""
+    if not structure:
+        value = value_of_codes(*map((segment.get("terminology") or {}).get, ("type", "modifier", "region")))
+        structure = BY_VALUE[value].name if value else ""
+    return 2 if structure.endswith("cart") else 1 if structure.endswith("meniscus") else 0
+
+
+def overlap_sentence(overlaps: list[Overlap], voxel_mm3: float) -> str:
+    """What overlapped what and by how much, the largest overlaps by name."""
+    listed = [f"'{o.lost[:_LONGEST]}' lost {o.voxels * voxel_mm3 / 1000:.2g} ml to '{o.kept[:_LONGEST]}'"
+              for o in overlaps[:_TOLD]]
+    more = len(overlaps) - _TOLD
+    return (f"Segments overlap: {'; '.join(listed)}{f'; and {more} more' if more > 0 else ''}. Cartilages and menisci "
+            "were kept over bones, otherwise the later segment.")

@@ -32,12 +32,12 @@ from .measures import fine_measures, regional_measures, thickness_sums
 from .menisci import meniscus_measures
 from .plates import lost_cartilage, lost_vertices, with_footprint
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
-from .schemes import value_counts
 from .sides import correct_tibial_sides, decided_side, exchanged_menisci
 from .slices import with_fine_slices
 from .subregions import LOST_MM, FemoralBorders, femoral_labels
 from .surfaces import EMPTY_MESH, Mesh, vertex_normals_and_areas
 from .thickness import BONE_REGIONS, with_thickness
+from .values import value_counts
 from .working import WorkingKnee, with_whole_bones, working_knee
 
 THREADS = 2
@@ -103,7 +103,8 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
     given = working_knee(labels)
     whole, bones = with_whole_bones(given)
     side, warnings = decided_side(whole, side)
-    knee = exchanged_menisci(whole, side)
+    knee, exchanged = exchanged_menisci(whole, side)
+    warnings += exchanged
     knee, changed = correct_tibial_sides(knee, side)
     if changed:
         warnings.append(("TIBIAL_SIDES_SWAPPED", f"{changed} voxels of tibial cartilage lay on the wrong side of the "

@@ -2,73 +2,103 @@
 
 from __future__ import annotations
 
-import re
+from ..errors import SegmentationError
+from ..imaging.labels import BY_NAME, value_of_codes
+from ..structure_names import UNSIDED, named_structure, speaks_of_the_knee
+from .numberings import PARTED, TITLES, UNSIDED_NAMES
+from .scheme_file import example
 
-from ..imaging.labels import BY_NAME, FEMORAL_CARTILAGE, STRUCTURES, SUBREGIONS, value_of_codes
-
-_CARTILAGE_WORDS = ("cart", "kartilage", "knorpel", "chondr")
-_MEDIAL_WORDS = ("med", "medial", "inner")
-_LATERAL_WORDS = ("lat", "lateral", "outer")
-_STEMS = {"fem": "fem", "tib": "tib", "pat": "pat", "fib": "fibula", "men": "meniscus"}
+_MOST_NAMED = 6
+_LONGEST_NAME = 40
 
 
 def scheme_from_segments(segments: list[dict], counts: dict[int, int]) -> dict[int, int] | None:
-    """Value in the map -> canonical value, from the segments' descriptions.
+    """Value in the map -> canonical value or stand-in (`numberings`), from the segments' descriptions.
 
     Parameters
     ----------
     segments : list of dict
         ``name``, ``value`` and ``terminology`` as `imaging.read_labels` gives them.
     counts : dict
-        Voxels of each value that occurs.
+        Voxels of each value that occurs; segments without voxels say nothing.
 
     Returns
     -------
     dict or None
-        Values whose segment says nothing are left out; None when no segment says anything.
+        None when no segment says anything: then the numbers may.
+
+    Raises
+    ------
+    SegmentationError
+        If some segments are known and others are not, name and terminology contradict each other, or two segments are
+        the same structure.
     """
-    mapping = {}
-    for segment in segments:
-        value = structure_of_name(str(segment.get("name", "")))
+    held = [segment for segment in segments if int(segment["value"]) in counts]
+    mapping, parts, unknown = {}, set(), []
+    for segment in held:
+        value, part = _value_of(segment)
         if value is None:
-            value = structure_of_terminology(segment.get("terminology"))
-        if value is not None:
-            mapping[int(segment["value"])] = value
-    return mapping if any(v in counts for v in mapping) else None
+            unknown.append(segment)
+            continue
+        mapping[int(segment["value"])] = value
+        if part:
+            parts.add(int(segment["value"]))
+    if not mapping and not any(speaks_of_the_knee(str(segment.get("name", ""))) for segment in unknown):
+        return None
+    if unknown:
+        raise SegmentationError(
+            f"The segments {_listed(unknown)} name no structure that KneePipeline knows.",
+            "Name them after femur, tibia, patella, fibula, their cartilages and the menisci, take out what is none of "
+            f"these, or give --label-scheme a JSON file such as {example(counts, mapping)} (0 leaves a structure out).",
+            unknown=[int(segment["value"]) for segment in unknown])
+    _check_doubles(held, mapping, parts)
+    return mapping
+
+
+def _value_of(segment: dict) -> tuple[int | None, bool]:
+    """A segment's canonical value or stand-in, None if unknown, and whether it is only a part of the structure."""
+    name, coded = str(segment.get("name", "")), structure_of_terminology(segment.get("terminology"))
+    found = named_structure(name)
+    if found is None:  # "Femoral cartilage defect" is not what it was copied from, whatever its terminology still says
+        return (None if speaks_of_the_knee(name) else coded), False
+    named = UNSIDED_NAMES.get(found.structure) or BY_NAME[found.structure].value
+    if coded is None or coded == named:
+        return named, found.part
+    if coded in PARTED.get(named, ()):
+        return coded, False
+    raise SegmentationError(
+        f"The segment '{name[:_LONGEST_NAME]}' contradicts itself: its terminology says {TITLES[coded].lower()}, its "
+        f"name {TITLES[named].lower()}.", "Correct the one that is wrong, in Slicer's Segment Editor for example.")
+
+
+def _check_doubles(segments: list[dict], mapping: dict[int, int], parts: set[int]) -> None:
+    by_structure: dict[int, list[dict]] = {}
+    for segment in segments:
+        by_structure.setdefault(mapping[int(segment["value"])], []).append(segment)
+    stand_ins = {value: {stand_in} for stand_in, pair in PARTED.items() for value in pair}
+    for structure, same in by_structure.items():
+        whole = any(int(segment["value"]) not in parts for segment in same)
+        if len(same) > 1 and whole:
+            raise SegmentationError(f"The segments {_listed(same)} are one and the same structure, "
+                                    f"{TITLES[structure].lower()}.", "Join them, rename one, or take one out.")
+        if stand_ins.get(structure, set()) & set(by_structure):
+            raise SegmentationError(f"The segment {_listed(same)} is a part of another one.",
+                                    "Keep either both sides together or each by itself.")
+
+
+def _listed(segments: list[dict]) -> str:
+    names = [f"'{str(segment.get('name', ''))[:_LONGEST_NAME]}'" for segment in segments]
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def structure_of_name(name: str) -> int | None:
-    """The canonical value a segment's name speaks of, or None.
+    """The canonical value of the one structure that a name speaks of, or None; see `structure_names`.
 
-    Understands our short names and titles and the usual ways to write them ("Femoral Cartilage", "MedTibCart",
-    "lateral_meniscus"). Femoral subregions are femoral cartilage.
+    Femoral subregions and other parts of a cartilage are that cartilage.
     """
-    known = BY_NAME.get(name.strip().lower())
-    if known is None:
-        known = next((s for s in STRUCTURES + SUBREGIONS if s.title.lower() == name.strip().lower()), None)
-    if known is not None:
-        return FEMORAL_CARTILAGE if known in SUBREGIONS else known.value
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = re.findall(r"[a-z]+", spaced.lower())
-    cartilage = any(w.startswith(_CARTILAGE_WORDS) for w in words)
-    medial = any(w in _MEDIAL_WORDS for w in words)
-    lateral = any(w in _LATERAL_WORDS for w in words)
-    parts = {part for word in words for stem, part in _STEMS.items() if word.startswith(stem)}
-    side = "med" if medial and not lateral else "lat" if lateral and not medial else None
-    return _value(parts, cartilage, side)
-
-
-def _value(parts: set[str], cartilage: bool, side: str | None) -> int | None:
-    if "meniscus" in parts:
-        return BY_NAME[f"{side}_meniscus"].value if side else None
-    if len(parts) != 1:
-        return None
-    part = parts.pop()
-    if not cartilage:
-        return {"fem": 1, "tib": 2, "pat": 3, "fibula": 10}[part] if side is None else None
-    if part == "tib":
-        return BY_NAME[f"{side}_tib_cart"].value if side else None
-    return BY_NAME[f"{part}_cart"].value if part in ("fem", "pat") else None
+    found = named_structure(name)
+    return None if found is None or found.structure in UNSIDED else BY_NAME[found.structure].value
 
 
 def structure_of_terminology(terminology: dict | None) -> int | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..errors import ConfigError, SegmentationError
 from ..imaging.labels import (
+    FEMUR,
     FIBULA,
     LATERAL_MENISCUS,
     LATERAL_TIBIAL_CARTILAGE,
@@ -21,13 +24,37 @@ MIDLINE_TOLERANCE_MM = 7.0
 """How far from the middle of the tibia the line between both cartilages may be: the width of the spine."""
 
 BIN_MM = 0.25
+TROCHLEA_MM, PLATEAU_MM = 40.0, 15.0
+"""How far above the joint the trochlea is looked for, and how much below its top the plateau."""
+
+CLEAR_SHAPE_MM = 1.5
+"""`side_of_bones` counts as a witness from here on; below, the shape is that of no side."""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What one thing in a label map says about the side.
+
+    Attributes
+    ----------
+    what : str
+        Plural, in words.
+    side : str
+        ``right`` or ``left``.
+    weight : float
+        How much it counts where witnesses disagree.
+    """
+
+    what: str
+    side: str
+    weight: float
 
 
 def laterality(labels: Volume) -> str:
     """Whether canonical labels show a right or a left knee.
 
-    By the centroids of the tibial cartilages: medial further to the patient's left (larger LPS x) is a right knee.
-    Where one is missing, by the menisci; where those are, by the fibula, which is lateral.
+    Medial structures further to the patient's left (larger LPS x) make a right knee, and the fibula is lateral; where
+    they disagree, the weightier ones (`witnesses`).
 
     Returns
     -------
@@ -49,16 +76,83 @@ def laterality(labels: Volume) -> str:
     return side
 
 
-def side_shown(knee: WorkingKnee) -> str | None:
-    """``right``, ``left``, or None if the map does not tell."""
-    for medial, lateral in ((MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE), (MEDIAL_MENISCUS, LATERAL_MENISCUS)):
+def labelled_witnesses(knee: WorkingKnee) -> list[Witness]:
+    """What the tibial cartilages, the menisci and the fibula say; without those that are not there."""
+    found = []
+    for what, medial, lateral in (("tibial cartilages", MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE),
+                                  ("menisci", MEDIAL_MENISCUS, LATERAL_MENISCUS)):
         if medial in knee.boxes and lateral in knee.boxes:
             offset = knee.points(medial).mean(axis=0)[0] - knee.points(lateral).mean(axis=0)[0]
-            return "right" if offset > 0 else "left"
+            found.append(Witness(what, "right" if offset > 0 else "left", 1.0))
     if FIBULA in knee.boxes and TIBIA in knee.boxes:
         offset = knee.points(FIBULA, 1.0).mean(axis=0)[0] - knee.points(TIBIA, 2.0).mean(axis=0)[0]
-        return "right" if offset < 0 else "left"
-    return None
+        found.append(Witness("fibula", "right" if offset < 0 else "left", 1.5))  # no word for medial can be mistaken
+    return found
+
+
+def witnesses(knee: WorkingKnee) -> list[Witness]:
+    """`labelled_witnesses`, and the shape of the bones where it is clear."""
+    found = labelled_witnesses(knee)
+    side, strength = side_of_bones(knee)
+    if strength >= CLEAR_SHAPE_MM:
+        found.append(Witness("shape of the bones", side, 1.0))
+    return found
+
+
+def side_of(found: list[Witness]) -> str | None:
+    """The side with more weight; of equals that of the first witness; None without any."""
+    if not found:
+        return None
+    weight = {side: sum(w.weight for w in found if w.side == side) for side in ("right", "left")}
+    if weight["right"] == weight["left"]:
+        return found[0].side
+    return max(weight, key=weight.get)
+
+
+def side_shown(knee: WorkingKnee) -> str | None:
+    """``right``, ``left``, or None if nothing in the map but the bones' shape tells."""
+    return side_of(witnesses(knee)) if labelled_witnesses(knee) else None
+
+
+def disagreement(found: list[Witness]) -> str:
+    """Who says what, as a clause, when witnesses disagree; else empty."""
+    said = {side: [w.what for w in found if w.side == side] for side in ("right", "left")}
+    if not all(said.values()):
+        return ""
+    return "; ".join(f"its {_joined(what)} {'says' if _is_one(what) else 'say'} {side}" for side, what in said.items())
+
+
+def _joined(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _is_one(words: list[str]) -> bool:
+    return words in (["fibula"], ["shape of the bones"])
+
+
+def side_of_bones(knee: WorkingKnee) -> tuple[str, float]:
+    """The side guessed from the bones' shape, and how clearly they tell, in mm.
+
+    Along the knee's axes the medial condyle reaches further distally, the lateral ridge of the trochlea further to the
+    front, and the medial plateau is the deeper one from front to back. The three differences are added, the last with
+    a third of its weight, since its edges are less sharp: 2 to 4 mm in the real and digital knees looked at.
+    """
+    axes = knee.bone_axes
+    femur, tibia = (axes.to_frame(knee.bone_points(bone)) for bone in (FEMUR, TIBIA))
+    right, left = _halves(femur[:, 0])
+    distal = np.quantile(femur[left, 2], 0.01) - np.quantile(femur[right, 2], 0.01)
+    low = femur[:, 2] < TROCHLEA_MM
+    front = [np.quantile(femur[half & low, 1], 0.005) if (half & low).any() else 0.0 for half in (left, right)]
+    plateau = tibia[tibia[:, 2] > tibia[:, 2].max() - PLATEAU_MM]
+    depth = [np.ptp(np.quantile(plateau[half, 1], (0.01, 0.99))) for half in _halves(plateau[:, 0])]
+    medial_is_left = (front[0] - front[1]) - distal + (depth[1] - depth[0]) / 3
+    return "right" if medial_is_left > 0 else "left", float(abs(medial_is_left))
+
+
+def _halves(across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The points on the patient's right and left of the middle."""
+    middle = (np.quantile(across, 0.02) + np.quantile(across, 0.98)) / 2
+    return across < middle, across >= middle
 
 
 def decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, str]]]:
@@ -71,38 +165,44 @@ def decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, str
     """
     if side not in SIDES:
         raise ConfigError(f"The side must be auto, right or left, not '{side}'.", "Give one of these with --side.")
-    shown = side_shown(knee)
-    if side == "auto":
-        if shown is not None:
-            return shown, []
-        guessed = side_of_condyles(knee)
-        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the femur tells the side; taken for a {guessed} "
+    found = witnesses(knee)
+    shown = side_of(found) if labelled_witnesses(knee) else None
+    if side == "auto" and shown is None:
+        guessed, _ = side_of_bones(knee)
+        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the bones tells the side; taken for a {guessed} "
                           "knee. Give --side to be sure.")]
-    if shown not in (None, side):
-        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {shown} knee but was declared {side}; medial "
-                       "and lateral were exchanged to fit.")]
-    return side, []
+    clause = disagreement(found)
+    if side == "auto":
+        return shown, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was measured "
+                        f"as a {shown} knee; medial and lateral are exchanged if that is wrong.")] if clause else []
+    against = [w for w in found if w.side != side]
+    if against and (shown != side or against[0] is found[0]):
+        looks = against[0].side
+        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {looks} knee but was declared {side}; medial "
+                       f"and lateral were exchanged to fit.{f' Of what it shows, {clause}.' if clause else ''}")]
+    return side, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was declared "
+                   f"{side} and measured as that; what did not fit was exchanged.")] if clause else []
 
 
-def exchanged_menisci(knee: WorkingKnee, side: str) -> WorkingKnee:
-    """With a declared side that the labels contradict, the menisci exchanged."""
+def exchanged_menisci(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, list[tuple[str, str]]]:
+    """The menisci exchanged where they contradict the side, and a warning that says so."""
     if MEDIAL_MENISCUS not in knee.boxes or LATERAL_MENISCUS not in knee.boxes:
-        return knee
+        return knee, []
     offset = knee.points(MEDIAL_MENISCUS).mean(axis=0)[0] - knee.points(LATERAL_MENISCUS).mean(axis=0)[0]
     if (offset > 0) == (side == "right"):
-        return knee
+        return knee, []
     table = np.arange(256, dtype=np.uint8)
     table[[MEDIAL_MENISCUS, LATERAL_MENISCUS]] = LATERAL_MENISCUS, MEDIAL_MENISCUS
-    return knee.with_array(np.take(table, knee.array))
+    return knee.with_array(np.take(table, knee.array)), [
+        ("MENISCI_EXCHANGED", f"The medial and the lateral meniscus lay as in the other knee; they were exchanged to "
+         f"fit a {side} one.")]
 
 
-def side_of_condyles(knee: WorkingKnee) -> str:
-    """The side guessed from the femur's shape: along the knee's axes the medial condyle reaches further distally."""
-    points = knee.bone_axes.to_frame(knee.bone_points(1))
-    across, height = points[:, 0], points[:, 2]
-    middle = (np.quantile(across, 0.02) + np.quantile(across, 0.98)) / 2
-    lowest = [np.quantile(height[half], 0.01) for half in (across < middle, across >= middle)]
-    return "right" if lowest[1] < lowest[0] else "left"
+def middle_of_the_tibia(knee: WorkingKnee) -> float:
+    """Where, along the knee's left axis in mm, the middle of the tibial plateau lies."""
+    plateau = knee.bone_axes.to_frame(knee.bone_points(TIBIA))
+    plateau = plateau[plateau[:, 2] > plateau[:, 2].max() - 25, 0]
+    return float((np.quantile(plateau, 0.01) + np.quantile(plateau, 0.99)) / 2)
 
 
 def correct_tibial_sides(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, int]:
@@ -131,10 +231,7 @@ def correct_tibial_sides(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, int
     axes = knee.bone_axes
     towards_left = axes.to_frame(knee.volume.to_physical(np.stack(where[::-1], axis=1)))[:, 0]
     towards_medial = towards_left if side == "right" else -towards_left
-    plateau = axes.to_frame(knee.bone_points(TIBIA))
-    plateau = plateau[plateau[:, 2] > plateau[:, 2].max() - 25, 0]
-    middle = (np.quantile(plateau, 0.01) + np.quantile(plateau, 0.99)) / 2
-    middle = middle if side == "right" else -middle
+    middle = middle_of_the_tibia(knee) if side == "right" else -middle_of_the_tibia(knee)
     wrong = medial != (towards_medial >= _dividing_line(towards_medial, medial, middle))
     if not wrong.any():
         return knee, 0

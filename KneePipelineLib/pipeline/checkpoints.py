@@ -15,12 +15,21 @@ from typing import Any
 
 from ..system.atomic import replace
 from . import faults
-from .files import fresh_folder, hash_file, hash_folder, hash_json, missing_files, read_json, remove, write_json
+from .files import (
+    files_below,
+    fresh_folder,
+    hash_file,
+    hash_folder,
+    hash_json,
+    missing_files,
+    read_json,
+    remove,
+    write_json,
+)
 
 __all__ = ["CheckpointStore", "Manifest", "hash_folder", "missing_files"]
 
 MANIFEST = "manifest.json"
-_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,8 @@ class CheckpointStore:
     def clear_leftovers(self) -> None:
         """Remove what runs that were killed left half done."""
         for path in list(self.root.glob(".new-*")) + list(self.root.glob(".old-*")):
-            remove(path)
+            with contextlib.suppress(OSError):  # one that is in use still disturbs nobody
+                remove(path)
 
     def load(self, name: str) -> tuple[Manifest | None, bool]:
         """The manifest of a finished step; the second value tells whether there is one but damaged."""
@@ -111,14 +121,13 @@ class CheckpointStore:
     def damaged_files(self, name: str, manifest: Manifest, location: Path | None = None) -> list[str]:
         """Files of a manifest that are missing or changed, in ``location`` or the step's own folder.
 
-        In the step's own folder a file that nobody knows is damage too (a file manager's own notes are not).
+        In the step's own folder a file that nobody knows is damage too (litter is not, see `is_litter`).
         """
         folder = location or self.folder(name)
         damaged = [file for file, entry in manifest.outputs.items() if not _intact(folder / file, entry)]
         if location is None and folder.is_dir():
-            there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-            damaged += sorted(there.keys() - manifest.outputs.keys() - {MANIFEST}
-                              - {file for file, path in there.items() if path.name in _LITTER})
+            there = {path.relative_to(folder).as_posix() for path in files_below(folder)}
+            damaged += sorted(there - manifest.outputs.keys() - {MANIFEST})
         return damaged
 
     def commit(self, name: str, manifest: Manifest) -> None:
@@ -135,8 +144,8 @@ class CheckpointStore:
             remove(old)
 
     def forget(self, name: str) -> None:
-        """Remove a finished step."""
-        remove(self.folder(name))
+        """Remove a finished step's manifest, and with it its being finished."""
+        (self.folder(name) / MANIFEST).unlink(missing_ok=True)
 
 
 def _intact(path: Path, entry: Mapping[str, Any]) -> bool:

@@ -11,7 +11,16 @@ from datetime import datetime, timezone
 
 
 class Clock:
-    """The machine's own clocks."""
+    """The machine's own clocks.
+
+    Attributes
+    ----------
+    standby_s : float
+        When the orchestrator, which looks at the clock several times a second, sees that more than this has passed,
+        the computer slept or the process was stopped. The monotonic clock goes on meanwhile on Windows.
+    """
+
+    standby_s = 60.0
 
     def monotonic(self) -> float:
         """Seconds that never go backwards; only differences mean something."""

@@ -33,9 +33,11 @@ class StageContext:
     edited : Path or None
         A person's edit of the published label map.
     scale : float
-        Factor on batch and tile size: 1, less after a failure for want of memory.
+        Factor on batch and tile size: 1, less after a failure for want of memory, 0 for the smallest there is.
     force_cpu : bool
         Stay away from the GPU in this attempt.
+    spare : bool
+        Leave out what the step can do without (`Step.spares`): an attempt with it has failed.
     provenance : mapping
         Versions, model and the like, for the files a person reads; free of dates, names and paths.
     send : callable
@@ -51,6 +53,7 @@ class StageContext:
     edited: Path | None = None
     scale: float = 1.0
     force_cpu: bool = False
+    spare: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)
     send: Callable[[dict], None] = lambda event: None
     _last_sent: float = 0.0

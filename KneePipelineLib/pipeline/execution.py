@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import KneePipelineError, MemoryCriticalError, TimedOutError
 from .checkpoints import Manifest
-from .failures import MEMORY, MODEL_LOAD, TIMEOUT, Failure, Hints, error_from_dict, next_attempt
-from .foreign_progress import parse_progress
+from .failures import MEMORY, MODEL_LOAD, TIMEOUT, Failure, Hints, error_from_dict, next_attempt, out_of_memory
 from .job_state import Job
 from .keys import step_key
 from .lanes import Lane
 from .plan import Step
-from .publish import EDITED_STEP
 from .workers import Workers
 
 LONG_STEP_S = 5.0
@@ -66,12 +64,19 @@ class StateExecution:
                 continue
             now = self.job.clock.monotonic()
             for attempt in sorted(self._attempts.values(), key=self._turn):
-                if attempt.lane is None and attempt.due <= now:
+                if attempt.lane is None and attempt.due <= now and self._may_begin(attempt):
                     self._launch(attempt, self.workers.idle(attempt.step.name, self.job.expected_s(attempt.step),
                                                             [step.name for step in self._waiting]))
             self._prepare_later_ones()
             self._hear(self.job.wait(now + 1.0))
             self._look_for_hangs()
+
+    def _may_begin(self, attempt: Attempt) -> bool:
+        """A step that had too little memory and cannot make do with less gets all there is."""
+        at_work = [other for other in self._attempts.values() if other.lane is not None]
+        if attempt.hints.alone and not at_work:
+            self.workers.end_idle()
+        return not at_work if attempt.hints.alone else not any(other.hints.alone for other in at_work)
 
     def _turn(self, attempt: Attempt) -> float:
         """Long steps first, the longest before all: it ends last, so it gets the worker that has its libraries loaded
@@ -127,7 +132,7 @@ class StateExecution:
         manifest, damaged = job.store.load(step.folder)
         if damaged:
             job.warn("CHECKPOINT_DAMAGED", f"The checkpoint '{step.name}' is damaged; the step is done again.")
-        if manifest is None or manifest.key != key:
+        if manifest is None or manifest.key != key or manifest.result.get("incomplete"):
             return False
         lost = job.store.damaged_files(step.folder, manifest, job.out if step.publishes else None)
         if lost:
@@ -147,7 +152,7 @@ class StateExecution:
             return
         job, step = self.job, attempt.step
         attempt.lane = lane
-        attempt.last_sign = job.clock.monotonic()
+        attempt.last_sign = job.awake()
         attempt.warnings.clear()
         job.progress.advance(step.name, 0.0, step.title)
         uses = [name for name in step.uses() if name in job.manifests]
@@ -160,7 +165,8 @@ class StateExecution:
             "results": {name: job.manifests[name].result for name in uses},
             "outcomes": {name: _told(o) for name, o in job.outcomes.items()} if step.publishes else {},
             "edited": str(edit) if edit else None, "scale": attempt.hints.scale,
-            "force_cpu": attempt.hints.force_cpu, "provenance": self._provenance() if step.publishes else {},
+            "force_cpu": attempt.hints.force_cpu, "spare": attempt.hints.spare,
+            "provenance": self._provenance() if step.publishes else {},
             "writes": list(step.writes), "failure_code": step.failure_code,
         })
 
@@ -169,7 +175,7 @@ class StateExecution:
         publisher = self.job.publisher
         if not step.edited or publisher.edit is None:
             return None
-        edit = publisher.edit_of(self.job.manifests[EDITED_STEP].content())
+        edit = publisher.edit_of(self.job.manifests[publisher.edited_step].content())
         if edit is None:
             name = publisher.set_edit_aside()
             self.job.warn("EDIT_SET_ASIDE", "The segmentation itself has changed; the corrected label map of the "
@@ -178,9 +184,10 @@ class StateExecution:
 
     def _provenance(self) -> dict:
         """What the results may say about the run: the steps' own warnings, none about how the run went."""
-        told = [list(w) for step in self.job.steps if step.name in self.job.manifests
+        told = [tuple(w) for step in self.job.steps if step.name in self.job.manifests
                 for w in self.job.manifests[step.name].warnings]
-        return {**self.job.provenance, "warnings": told}
+        # Two steps may find the same; whether both do depends on which worker each of them got.
+        return {**self.job.provenance, "warnings": [list(w) for w in dict.fromkeys(told)]}
 
     def _files_of(self, step: Step) -> Path:
         return self.job.out if step.publishes else self.job.store.folder(step.folder)
@@ -192,26 +199,19 @@ class StateExecution:
         lane = self.workers.get(number)
         attempt = next((a for a in self._attempts.values() if a.lane is not None and a.lane is lane), None)
         kind = event["event"]
-        if kind == "output":
-            self._hear_output(attempt, event["line"])
-        elif kind == "gone":
+        if kind == "gone":
             if lane is not None:
                 failure = lane.how_it_ended()
                 self.workers.discard(lane)
                 if attempt is not None:
                     self._failed(attempt, failure)
+            return
+        if attempt is not None:
+            attempt.last_sign = self.job.awake()
+        if kind == "output":
+            self.job.log.line(self.job.scrub.foreign(event["line"]))
         elif attempt is not None:
-            attempt.last_sign = self.job.clock.monotonic()
             self._hear_step(attempt, kind, event)
-
-    def _hear_output(self, attempt: Attempt | None, line: str) -> None:
-        progress = parse_progress(line)
-        if progress is None or progress.fraction in (0, 1):
-            self.job.log.line(self.job.scrub.foreign(line))  # not every step of a bar
-        if attempt is not None and progress is not None:
-            attempt.last_sign = self.job.clock.monotonic()
-            title = self.job.scrub.foreign(progress.message) or attempt.step.title
-            self.job.progress.advance(attempt.step.name, progress.fraction, title)
 
     def _hear_step(self, attempt: Attempt, kind: str, event: dict) -> None:
         job, step = self.job, attempt.step
@@ -223,6 +223,7 @@ class StateExecution:
         elif kind == "device":
             attempt.device = event["device"]
             job.note_device(event["device"])
+            job.progress.expect(job.known_s())
         elif kind == "done":
             self._done(attempt, event)
         elif kind == "failed":
@@ -236,7 +237,7 @@ class StateExecution:
         del self._attempts[step.name]
         if step.edited and attempt.key.get("edit") and event["result"].get("edited") is False:
             self._set_refused_aside(attempt)
-        record = {**event["record"], "attempts": 1 + sum(attempt.tries.values())}
+        record = {**event["record"], "attempts": 1 + sum(attempt.tries.values()) + attempt.hints.spare}
         if attempt.device:
             record["device"] = attempt.device
         manifest = Manifest(step.name, attempt.key, event["outputs"], event["result"], attempt.warnings, record)
@@ -263,19 +264,29 @@ class StateExecution:
         if lane is not None and failure.kind in (MEMORY, MODEL_LOAD, TIMEOUT):
             self.workers.discard(lane)
         on_gpu = step.uses_device and attempt.device not in (None, "cpu")
-        retry = next_attempt(failure.kind, attempt.tries[failure.kind], attempt.hints, on_gpu)
+        shrinks = step.shrinks(job.options, job.results)
+        retry = next_attempt(failure.kind, attempt.tries[failure.kind], attempt.hints, on_gpu, shrinks)
         if retry is not None:
             attempt.tries[failure.kind] += 1
             attempt.hints = retry.hints
             attempt.due = job.clock.monotonic() + retry.delay_s
             job.record.retries.append({"step": step.name, "kind": failure.kind, "code": failure.error.code,
                                        "delay_s": retry.delay_s, "scale": retry.hints.scale,
-                                       "cpu": retry.hints.force_cpu})
+                                       "cpu": retry.hints.force_cpu, "alone": retry.hints.alone})
             job.warn("RETRY", f"{step.title}: {retry.sentence}")
+            return
+        if step.spares and failure.is_unexpected and not attempt.hints.spare:
+            attempt.hints = replace(attempt.hints, spare=True)
+            job.record.retries.append({"step": step.name, "kind": failure.kind, "code": failure.error.code,
+                                       "without": step.spares})
+            job.warn("RETRY", f"{step.title}: this failed; once more without {step.spares}.")
             return
         del self._attempts[step.name]
         degrades = bool(step.degrades_to and step.degrades_when(job.options, job.results))
-        error = failure.error if failure.kind != MEMORY else _out_of_memory(failure.error, step, degrades)
+        error = failure.error
+        if failure.kind == MEMORY:
+            code = step.failure_code if degrades else MemoryCriticalError.code
+            error = out_of_memory(error, attempt.hints, step.title, shrinks, code)
         if not degrades:
             raise error
         self._degrade(step, error)
@@ -289,18 +300,17 @@ class StateExecution:
         job.warn("DEGRADED", f"{step.title} failed; what is delivered is {step.degrades_to}.")
 
     def _look_for_hangs(self) -> None:
-        job, now = self.job, self.job.clock.monotonic()
+        job, now = self.job, self.job.awake()
         for attempt in list(self._attempts.values()):
-            if attempt.lane is not None and now - attempt.last_sign > job.hang_after_s:
+            if attempt.lane is None:
+                continue
+            if attempt.lane.is_dead():
+                # A process that the worker forked may hold its pipe, and then nobody says that it is gone.
+                self._hear((attempt.lane.number, {"event": "gone"}))
+            elif now - attempt.last_sign > job.hang_after_s:
                 error = TimedOutError(f"'{attempt.step.title}' gave no sign of life for {job.hang_after_s:g} s.",
                                       "Run the same command again; log.txt has the last words.", step=attempt.step.name)
                 self._failed(attempt, Failure(error, TIMEOUT))
-
-
-def _out_of_memory(error: KneePipelineError, step: Step, degrades: bool) -> KneePipelineError:
-    """Memory that never sufficed: a hard stop where nothing can be delivered, else a failure of that step."""
-    values = {**error.to_dict(), "message": "Memory does not suffice, not even for the smallest portion on the CPU."}
-    return error_from_dict({**values, "code": step.failure_code if degrades else MemoryCriticalError.code})
 
 
 def _told(outcome: dict) -> dict:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import re
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .. import errors
 from ..errors import KneePipelineError
+from ..system.memory import NO_MEMORY, WORDS, memory_hint
 
 TIMEOUT, MEMORY, MODEL_LOAD, NETWORK, NEVER = "timeout", "memory", "model_load", "network", "never"
 
@@ -23,20 +24,20 @@ FIRST_DELAY_S = {TIMEOUT: 1.0, NETWORK: 5.0}
 """Pause before the first repetition; doubled each time after a time-out, always the same after a network failure."""
 
 DISK_FULL_HINT = "Free some space on the disk of the output folder, then run the same command again."
-_OOM_HINT = "Close other programs or use a machine with more memory, then run the same command again."
+_SIZE_HINT = ("Give an output folder on a file system that takes larger files, or raise the limit on their size "
+              "(ulimit -f), then run the same command again.")
 
 _FOREIGN = (
     (r"CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|MPS backend out of memory"
      r"|hipErrorOutOfMemory|CUDA error: out of memory",
      errors.GpuMemoryError, MEMORY, "The GPU's memory does not suffice.",
      "Give --device cpu, or a smaller batch_size."),
-    (r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: (?:not enough|can't allocate) memory"
-     r"|Unable to allocate [\d.]+ [KMGT]iB",
-     errors.MemoryCriticalError, MEMORY, "The computer's memory does not suffice.", _OOM_HINT),
+    (WORDS,
+     errors.MemoryCriticalError, MEMORY, NO_MEMORY, ""),
     (r"No space left on device|Disk quota exceeded|There is not enough space on the disk",
      KneePipelineError, NEVER, "The disk is full.", DISK_FULL_HINT),
     (r"File too large",
-     KneePipelineError, NEVER, "The disk does not take files of this size.", DISK_FULL_HINT),
+     KneePipelineError, NEVER, "The disk does not take files of this size.", _SIZE_HINT),
     (r"error while loading shared libraries|cannot open shared object file|Library not loaded|DLL load failed",
      KneePipelineError, NEVER, "A system library that a package needs is missing on this computer.",
      "Run 'python3 -m KneePipelineLib doctor'; it names what is missing and the command that mends it."),
@@ -57,6 +58,12 @@ class Failure:
 
     error: KneePipelineError
     kind: str = NEVER
+
+    @property
+    def is_unexpected(self) -> bool:
+        """Whether nobody foresaw it: an exception of somebody else's, a worker that died, fell silent or starved."""
+        foreign = {"exception", "exit_status", "recognised"} & self.error.details.keys()
+        return bool(foreign) or self.kind in (MEMORY, TIMEOUT)
 
 
 def error_from_dict(values: dict) -> KneePipelineError:
@@ -111,7 +118,7 @@ def from_exception(error: BaseException, code: str) -> Failure:
         return Failure(errors.MissingFileError("A file that was there a moment ago is gone.",
                                                "Check that the input and the output folder are still connected."))
     if isinstance(error, MemoryError):
-        return Failure(errors.MemoryCriticalError("The computer's memory does not suffice.", _OOM_HINT), MEMORY)
+        return Failure(errors.MemoryCriticalError(NO_MEMORY, memory_hint()), MEMORY)
     if isinstance(error, TimeoutError):
         return Failure(errors.TimedOutError("Something did not answer in time.", "Try again."), TIMEOUT)
     return _unexpected(error, code)
@@ -129,7 +136,7 @@ def recognise(text: str) -> Failure | None:
     for pattern, error_class, kind, message, hint in _FOREIGN:
         found = re.search(pattern, text, flags=re.IGNORECASE)
         if found:
-            return Failure(error_class(message, hint, recognised=found.group(0)[:120]), kind)
+            return Failure(error_class(message, hint or memory_hint(), recognised=found.group(0)[:120]), kind)
     return None
 
 
@@ -147,7 +154,7 @@ def from_exit(status: int, last_words: str) -> Failure:
     if status == -getattr(signal, "SIGKILL", 9) and (known is None or known.kind != MEMORY):
         # Nobody but the kernel's out-of-memory killer (or a person) sends SIGKILL to one of our workers.
         return Failure(errors.MemoryCriticalError("The system ended the worker, most likely for want of memory.",
-                                                  _OOM_HINT, exit_status=status), MEMORY)
+                                                  memory_hint(), exit_status=status), MEMORY)
     if known is not None:
         return known
     if status < 0:
@@ -169,13 +176,19 @@ class Hints:
     Attributes
     ----------
     scale : float
-        Factor on the batch or tile: 1, then 0.5, ...
+        Factor on the batch or tile: 1, then 0.5; 0 is the smallest there is.
     force_cpu : bool
         Leave the GPU.
+    alone : bool
+        Nothing else runs meanwhile, and idle workers have been let go.
+    spare : bool
+        What the step can do without is left out.
     """
 
     scale: float = 1.0
     force_cpu: bool = False
+    alone: bool = False
+    spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,7 +200,7 @@ class Retry:
     sentence: str
 
 
-def next_attempt(kind: str, already: int, hints: Hints, on_gpu: bool) -> Retry | None:
+def next_attempt(kind: str, already: int, hints: Hints, on_gpu: bool, shrinks: bool) -> Retry | None:
     """Whether and how a step is tried again.
 
     Parameters
@@ -200,6 +213,8 @@ def next_attempt(kind: str, already: int, hints: Hints, on_gpu: bool) -> Retry |
         Those of the attempt that failed.
     on_gpu : bool
         Whether it ran on a GPU: only then can the CPU help.
+    shrinks : bool
+        Whether it can work in smaller portions: only then can those help.
     """
     if already >= MAX_RETRIES[kind]:
         return None
@@ -212,7 +227,38 @@ def next_attempt(kind: str, already: int, hints: Hints, on_gpu: bool) -> Retry |
         return Retry(delay, hints, f"The network failed; {number} in {delay:g} s.")
     if kind == MODEL_LOAD:
         return Retry(0.0, hints, f"The model could not be loaded; {number} with a fresh process.")
-    if already >= 1 and on_gpu:
-        return Retry(0.0, Hints(hints.scale, True), f"Memory did not suffice; {number} on the CPU, which is slower.")
-    return Retry(0.0, Hints(hints.scale / 2, hints.force_cpu),
-                 f"Memory did not suffice; {number} with half as much at once.")
+    better = _with_less_memory(already, hints, on_gpu, shrinks)
+    return better and Retry(0.0, better[0], f"Memory did not suffice; {number} {better[1]}.")
+
+
+def _with_less_memory(already: int, hints: Hints, on_gpu: bool, shrinks: bool) -> tuple[Hints, str] | None:
+    """What an attempt does differently that had too little memory, and how that is said; None when nothing is left."""
+    if on_gpu and (already >= 1 or not shrinks):
+        return replace(hints, force_cpu=True), "on the CPU, which is slower"
+    if shrinks:
+        return (replace(hints, scale=0.5), "in smaller portions") if already == 0 else (
+            replace(hints, scale=0.0), "in the smallest portions")
+    return None if hints.alone else (replace(hints, alone=True), "with nothing else running")
+
+
+def out_of_memory(error: KneePipelineError, hints: Hints, title: str, shrinks: bool, code: str) -> KneePipelineError:
+    """The error of a step for which memory never sufficed.
+
+    Parameters
+    ----------
+    error : KneePipelineError
+        That of its last attempt.
+    hints : Hints
+        What that attempt did differently.
+    title : str
+        What a person reads while the step runs.
+    shrinks : bool
+        Whether it can work in smaller portions.
+    code : str
+        A hard stop's, or the step's own where others survive its failure.
+    """
+    where = " on the CPU" if hints.force_cpu else ""
+    how = f"in the smallest portions{where}" if shrinks else "with nothing else running" if hints.alone else ""
+    step = title[:1].lower() + title[1:]
+    message = f"Memory does not suffice for this step ({step}){f', not even {how}' if how else ''}."
+    return error_from_dict({**error.to_dict(), "message": message, "code": code})

@@ -3,7 +3,8 @@
 The variable holds one or more ``point=action`` separated by ``;``. Points are ``state:ANALYSIS`` (a state is entered),
 ``step:thickness`` (a step begins), ``write:thickness:2`` (it opens its second file for writing), ``done:thickness`` (it
 has finished and nothing is committed yet), ``commit:thickness`` (between the two renames of a commit) and
-``publish:3`` (before the third file of the results is moved into place). Actions:
+``publish:3`` (before the third file of the results is moved into place) and ``report`` (its pictures are begun).
+Actions:
 
 ``kill_run``       SIGKILL to the orchestrator
 ``kill_worker``    SIGKILL to the worker, as the kernel's out-of-memory killer does
@@ -14,6 +15,8 @@ has finished and nothing is committed yet), ``commit:thickness`` (between the tw
 ``disk_full``      OSError ENOSPC
 ``pause``          two seconds of nothing, then on
 ``grandchildren``  two processes that would outlive the worker, one in a session of its own, then a hang
+``stray``          a process that no net catches holds the worker's stderr; its number goes into the file; then on
+``fork_and_crash`` a native crash that leaves a fork with every pipe of the worker
 ``remove_file``    the file named by KNEEPIPELINE_TEST_FAULT_FILE vanishes
 
 ``action*2`` happens the first two times; the count is kept in the file named by KNEEPIPELINE_TEST_FAULT_COUNT, because
@@ -118,6 +121,14 @@ def _do(action: str) -> None:
         subprocess.Popen(sleeper)
         subprocess.Popen(sleeper, start_new_session=True)
         time.sleep(3600)
+    elif action == "stray":
+        stray = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(120)"], start_new_session=True,
+                                 env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        Path(os.environ[FILE_VARIABLE]).write_text(str(stray.pid), encoding="ascii")
+    elif action == "fork_and_crash":
+        if os.fork() == 0:
+            time.sleep(3600)
+        os.kill(os.getpid(), signal.SIGSEGV)
     elif action == "remove_file":
         os.unlink(os.environ[FILE_VARIABLE])
     elif action == "memory":

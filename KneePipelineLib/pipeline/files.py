@@ -36,19 +36,42 @@ def hash_file(path: Path | str, check: Check = _go_on) -> str:
     return digest.hexdigest()
 
 
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is a file manager's, a network drive's or a synchroniser's own note.
+
+    They come and go in folders without anybody's doing, so they are no part of an input and no damage to a checkpoint.
+    """
+    return name.lower() in _LITTER or name.startswith(_LITTER_BEGINNINGS)
+
+
+_LITTER = {".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "__macosx", "@eadir", "#recycle",
+           ".directory", ".appledouble", ".dropbox", ".dropbox.attr", ".sync", "$recycle.bin", ".spotlight-v100",
+           ".trashes", ".fseventsd"}
+_LITTER_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".smbdelete", ".~lock.", "~$", ".trash-", ".syncthing.")
+
+
+def files_below(folder: Path | str) -> list[Path]:
+    """Every file below a folder, in a fixed order and without litter."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        found += [Path(place, name) for name in names if not is_litter(name)]
+    return sorted(found)
+
+
 def hash_tree(path: Path | str, check: Check = _go_on) -> str:
     """SHA-256 of a file, or of a folder's files whatever they are called: names may hold a patient's name."""
     path = Path(path)
     if not path.is_dir():
         return hash_file(path, check)
-    hashes = sorted(hash_file(Path(folder) / name, check) for folder, _, names in os.walk(path) for name in names)
+    hashes = sorted(hash_file(file, check) for file in files_below(path))
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def hash_weights(path: Path | str, check: Check = _go_on) -> str:
     """`hash_tree`, computed once in a process for files that keep their size and time of change."""
     path = Path(path)
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    files = [path] if path.is_file() else files_below(path)
     state = tuple((str(p), s.st_size, s.st_mtime_ns) for p in files for s in [p.stat()])
     if state not in _WEIGHTS_SEEN:
         _WEIGHTS_SEEN[state] = hash_tree(path, check)
@@ -66,15 +89,14 @@ def hash_json(values: Any) -> str:
 def hash_folder(folder: Path | str) -> dict[str, dict]:
     """name -> {"sha256", "bytes"} of every file below a folder, names with ``/``."""
     folder = Path(folder)
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): {"sha256": hash_file(path), "bytes": path.stat().st_size}
-            for path in found}
+            for path in files_below(folder)}
 
 
 def missing_files(folder: Path | str, patterns: Iterable[str]) -> list[str]:
     """Those patterns that no file below the folder matches."""
     folder = Path(folder)
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in files_below(folder)]
     return [pattern for pattern in patterns if not any(fnmatch(name, pattern) for name in names)]
 
 

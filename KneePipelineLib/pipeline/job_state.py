@@ -13,7 +13,7 @@ from ..job import JobOptions
 from .checkpoints import CheckpointStore, Manifest
 from .clock import Clock
 from .events import LogFile
-from .history import History
+from .history import History, kind_of
 from .plan import Step
 from .progress import Progress
 from .publish import Publisher
@@ -53,6 +53,20 @@ class Job:
     device: str | None = None
     device_changed: bool = False
     began: float = 0.0
+    looked: float = 0.0
+    asleep_s: float = 0.0
+
+    def awake(self) -> float:
+        """Monotonic seconds without those in which the computer slept: for deadlines and signs of life.
+
+        It is asked several times a second, so a long time between two questions was a standby (or a stopped process).
+        """
+        now = self.clock.monotonic()
+        since, self.looked = now - self.looked, now
+        if since > self.clock.standby_s:
+            self.asleep_s += since
+            self.log.line(f"The computer slept, or this run was stopped, for {since:.0f} s; they do not count.")
+        return now - self.asleep_s
 
     @property
     def results(self) -> dict[str, dict]:
@@ -61,12 +75,24 @@ class Job:
 
     def expected_s(self, step: Step) -> float:
         """How long a step is likely to take: by this machine's history, else by the plan."""
-        known = self.history.expected_s(step.name)
+        known = self.history.expected_s(step.name, self.kind_of(step))
         return known if known is not None else 0.1 if self.options.practice else step.weight
 
+    def kind_of(self, step: Step, device: str | None = None) -> str:
+        """What a step's duration hangs on, with the device it ran on or is likely to run on."""
+        device = device or self.device or self.history.device(self.options.device)
+        return kind_of(step, self.options, device, self.results)
+
+    def known_s(self) -> dict[str, float]:
+        """Step -> seconds it is likely to take, of those that ran here before in this way."""
+        found = {step.name: self.history.expected_s(step.name, self.kind_of(step)) for step in self.steps}
+        return {name: seconds for name, seconds in found.items() if seconds is not None}
+
     def warn(self, code: str, message: str) -> None:
-        """Tell the person, log.txt and pipeline.json."""
+        """Tell the person, log.txt and pipeline.json; the same thing once, whichever steps say it."""
         message = self.scrub(message)
+        if {"code": code, "message": message} in self.record.warnings:
+            return
         self.record.warnings.append({"code": code, "message": message})
         self.emit({"v": 1, "event": "warning", "code": code, "message": message})
 
@@ -91,8 +117,8 @@ class Job:
         """Raise when the run has to end."""
         if self.stop_asked():
             raise CancelledError("The run was cancelled.", "Run the same command again to go on from here.")
-        deadline_s = self.deadline_s
-        if deadline_s is not None and self.clock.monotonic() - self.began > deadline_s:
+        deadline_s, now = self.deadline_s, self.awake()
+        if deadline_s is not None and now - self.began > deadline_s:
             raise TimedOutError(f"The run did not finish within {deadline_s:g} s.",
                                 "Run the same command again to go on from here, or give a longer --timeout.",
                                 timeout_s=deadline_s)

@@ -15,16 +15,15 @@ from ..job import LABEL_SCHEMES, JobOptions
 from ..side_words import named_sides
 from . import networks
 from .checkpoints import Manifest
+from .code import code_hashes
 from .files import Check, hash_file, hash_json, hash_tree, hash_weights
-from .plan import PACKAGE, STEPS, Step
+from .plan import STEPS, Step, labels_are_given
 
 _WEIGHT_OPTIONS = ("models", "nsm", "nsm_bone_only", "bscore", "bscore_bone_only")
 _INSTALLED = {"nsm": "shape_647", "nsm_bone_only": "shape_551", "bscore": "bscore_647",
               "bscore_bone_only": "bscore_551"}
 """The installed model that stands where an option names no files."""
 _LIBRARIES = ("numpy", "scipy", "vtk", "SimpleITK")
-_TORCH_ROOMS = {"segmentation", "shape"}
-_CODE_SUFFIXES = (".py", ".json", ".txt", ".lock")
 
 
 def input_hashes(options: JobOptions, check: Check = lambda: None) -> dict[str, str]:
@@ -54,16 +53,6 @@ def input_hashes(options: JobOptions, check: Check = lambda: None) -> dict[str, 
 
 
 @cache
-def code_hash(room: str) -> str:
-    """One hash for a room's source and data files; "" when this version has no such room."""
-    folder = PACKAGE / room
-    if not folder.is_dir():
-        return ""
-    files = sorted(path for path in folder.rglob("*") if path.suffix in _CODE_SUFFIXES and path.is_file())
-    return hash_json([(path.relative_to(folder).as_posix(), hash_file(path)) for path in files])[:16]
-
-
-@cache
 def library_version(name: str) -> str:
     """Version of an installed library, from its metadata: importing one would cost seconds."""
     try:
@@ -74,7 +63,7 @@ def library_version(name: str) -> str:
 
 def libraries_of(step: Step) -> tuple[str, ...]:
     """Libraries whose version may change what a step finds."""
-    return (*_LIBRARIES, "torch") if _TORCH_ROOMS & set(step.rooms) else _LIBRARIES
+    return (*_LIBRARIES, "torch") if step.uses_device else _LIBRARIES
 
 
 def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS,
@@ -91,12 +80,16 @@ def weights_hashes(options: JobOptions, names: tuple[str, ...] = _WEIGHT_OPTIONS
     return found
 
 
-def option_values(options: JobOptions, names: tuple[str, ...]) -> dict[str, Any]:
-    """The values of some options; whatever could be a path or a UID only as a hash."""
+def option_values(options: JobOptions, names: tuple[str, ...], labels_given: bool | None) -> dict[str, Any]:
+    """The values of some options; whatever could be a path or a UID only as a hash.
+
+    Those of a network do not count where labels are given; until INPUT has been looked at (None) they do.
+    """
     values: dict[str, Any] = {}
+    without = networks.OPTIONS if labels_given else ()
     for name in names:
         value = getattr(options, name)
-        if name in _WEIGHT_OPTIONS or (name in networks.OPTIONS and options.segmentation is not None):
+        if name in _WEIGHT_OPTIONS or name in without:
             continue
         if name == "label_scheme" and value not in LABEL_SCHEMES:
             value = hash_file(value) if Path(value).is_file() else "missing"
@@ -110,7 +103,7 @@ def told_options(options: JobOptions) -> dict[str, Any]:
     """The options that results.json tells: those that can change a result, without paths."""
     relevant = {name for step in STEPS for name in step.options} | {"practice"}
     if options.segmentation is not None:
-        relevant -= set(networks.OPTIONS) - {"seed"}
+        relevant -= set(networks.OPTIONS)
     return {name: value for name, value in options.without_paths().items() if name in relevant}
 
 
@@ -133,14 +126,19 @@ def step_key(step: Step, options: JobOptions, inputs: Mapping[str, str], before:
         Called while large files are hashed; raises to end it.
     """
     body = step.body_in(options.practice)
+    known = "input" in before or options.segmentation is not None
+    given = labels_are_given(options, {name: manifest.result for name, manifest in before.items()}) if known else None
+    names = tuple(name for name in step.options if not (given and name in networks.OPTIONS))
+    counting = tuple(name for name in step.options if not (given is False and name in step.of_labels))
     key: dict[str, Any] = {
-        "body": body, "practice": options.practice, "version": __version__,
+        # The digital knee of practice mode is made anew by several steps, from these two.
+        "body": body, "practice": [options.seed, options.side] if options.practice else None, "version": __version__,
         "inputs": {role: inputs[role] for role in step.inputs if role in inputs},
         "reads": {name: before[name].content() for name in step.uses() if name in before},
-        "options": option_values(options, step.options),
-        "code": {"stages": code_hash("pipeline/stages"), **{room: code_hash(room) for room in step.rooms}},
+        "options": option_values(options, counting, given),
+        "code": code_hashes(body),
         "libraries": {name: library_version(name) for name in libraries_of(step)},
-        "weights": weights_hashes(options, step.options, check),
+        "weights": weights_hashes(options, names, check),
     }
     if step.edited:
         key["edit"] = hash_file(edit) if edit else None

@@ -10,11 +10,12 @@ import contextlib
 import json
 import os
 import queue
-import re
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ PACKAGE_PARENT = Path(__file__).resolve().parents[2]
 LAST_WORDS = 60
 EXIT_WAIT_S = 5.0
 READ_BYTES = 1 << 16
-_LINE_END = re.compile(rb"[\r\n]")
+DEAD_FOR_S = 2.0
+"""After this long a worker that has ended will say no more."""
 
 
 class Lane:
@@ -49,10 +51,13 @@ class Lane:
         self.number = number
         self.step: str | None = None
         self._token = f"{token}.{number}"
+        self._dead_since = 0.0
         self._last_words: deque[str] = deque(maxlen=LAST_WORDS)
         path = os.pathsep.join(filter(None, [str(PACKAGE_PARENT), os.environ.get("PYTHONPATH", "")]))
         environment = {**os.environ, TOKEN_VARIABLE: self._token, faults.RUN_PID_VARIABLE: str(os.getpid()),
-                       "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"}
+                       "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8",
+                       # Or a queue.py in the folder where the person stands would be taken for Python's own; from 3.11.
+                       "PYTHONSAFEPATH": "1"}
         # Threads that wait for one another sleep instead of spinning: other steps, and other people, use the cores too.
         environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.process = subprocess.Popen(
@@ -66,26 +71,26 @@ class Lane:
             thread.start()
 
     def _read_output(self, inbox: queue.SimpleQueue) -> None:
-        """Lines as they come, those too that a progress bar ends with a carriage return to write over them."""
-        rest = b""
-        while True:
-            chunk = self.process.stderr.read1(READ_BYTES)
-            *pieces, rest = _LINE_END.split(rest + chunk)
-            if not chunk or len(rest) > READ_BYTES:
-                pieces, rest = [*pieces, rest], b""
-            for piece in filter(None, pieces):
-                line = piece.decode("utf-8", "replace")
+        """Lines as a terminal would leave them: what a progress bar wrote over is gone."""
+        for raw in _lines(self.process.stderr.fileno(), most_bytes=READ_BYTES):
+            line = raw.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace")
+            if line:
                 self._last_words.append(line)
                 inbox.put((self.number, {"event": "output", "line": line}))
-            if not chunk:
-                return
 
     def _read_answers(self, inbox: queue.SimpleQueue) -> None:
-        for raw in self.process.stdout:
+        for raw in _lines(self.process.stdout.fileno()):
             # A line may be cut short when the worker is killed in the middle of it.
             with contextlib.suppress(ValueError):
                 inbox.put((self.number, json.loads(raw)))
         inbox.put((self.number, {"event": "gone"}))
+
+    def is_dead(self) -> bool:
+        """Whether the worker ended a while ago, though its pipe is open still."""
+        if self.process.poll() is None:
+            return False
+        self._dead_since = self._dead_since or time.monotonic()
+        return time.monotonic() - self._dead_since > DEAD_FOR_S
 
     def give(self, request: dict[str, Any]) -> None:
         """Ask for one step. A worker that is gone is noticed by its ``gone`` message."""
@@ -105,7 +110,7 @@ class Lane:
 
     def kill(self) -> None:
         """End the worker and everything it started, now."""
-        kill_tree(self.process.pid, self._token)
+        kill_tree(self.process.pid, self._token, waited_for=self.process.poll() is not None)
         self._close()
 
     def stop(self) -> None:
@@ -121,8 +126,30 @@ class Lane:
     def _close(self) -> None:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             self.process.wait(EXIT_WAIT_S)
-        for thread in self._threads:
+        with contextlib.suppress(OSError):
+            self.process.stdin.close()
+        for thread, stream in zip(self._threads, (self.process.stdout, self.process.stderr), strict=True):
             thread.join(1.0)
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            with contextlib.suppress(OSError):
-                stream.close()
+            # A process that got away may hold a pipe open for ever; its reader is left to wait, and nobody for it.
+            if not thread.is_alive():
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _lines(descriptor: int, most_bytes: int = 1 << 30) -> Iterator[bytes]:
+    """Lines of a pipe until it ends, without their ends. Read past Python's buffers: a thread that hangs in the read
+    of one holds its lock, and whoever closes it waits for that."""
+    waiting: list[bytes] = []
+    size = 0
+    while chunk := os.read(descriptor, READ_BYTES):
+        *whole, rest = chunk.split(b"\n")
+        if whole:
+            whole[0] = b"".join([*waiting, whole[0]])
+            waiting, size = [], 0
+            yield from whole
+        waiting.append(rest)
+        size += len(rest)
+        if size > most_bytes:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    yield b"".join(waiting)

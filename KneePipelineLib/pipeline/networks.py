@@ -8,10 +8,13 @@ from .. import weights
 from ..errors import KneePipelineError, MissingFileError
 from ..job import JobOptions
 from ..nnunet_folders import stages_below
+from ..weights import failures, store
 from ..weights.layouts import stages_kind
 from .files import Check, hash_json, hash_weights, read_json
 
-OPTIONS = ("default_seg_model", "nnunet", "ignore_structures", "batch_size", "models", "seed")
+CHOICE = ("default_seg_model", "nnunet", "models")
+"""Options that say which network segments, from which files."""
+OPTIONS = (*CHOICE, "ignore_structures", "batch_size")
 """Options that matter only when a network segments."""
 
 
@@ -32,7 +35,7 @@ def weights_of_network(options: JobOptions) -> dict[str, Path]:
         return named
     try:
         return dict(weights.locations(options.model))
-    except weights.failures.WeightsMissingError as error:
+    except failures.WeightsMissingError as error:
         raise MissingFileError(error.message, f"{error.hint.rstrip('.')}. Or give a label map of this knee with "
                                "--segmentation LABELS.", model=options.model) from None
 
@@ -52,9 +55,9 @@ def network_hashes(options: JobOptions, check: Check = lambda: None) -> dict[str
 def hash_of_installed(name: str, check: Check = lambda: None) -> str:
     """One hash for an installed model, from its receipt and its stages; "missing" when it is not there."""
     model = weights.entry(name)
-    folder = weights.store.folder_of(model)
+    folder = store.folder_of(model)
     if model.source.type == "package":
-        found = hash_weights(folder, check) if weights.state(name) == weights.store.BUNDLED else None
+        found = hash_weights(folder, check) if weights.state(name) == store.BUNDLED else None
     else:
         receipt = read_json(folder / "receipt.json")
         found = hash_json(receipt["files"]) if isinstance(receipt, dict) and "files" in receipt else None

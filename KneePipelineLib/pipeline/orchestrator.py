@@ -6,33 +6,34 @@ import contextlib
 import os
 import signal
 import threading
+import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from .. import __version__
-from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, ConfigError, KneePipelineError
+from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError, KneePipelineError
 from ..job import JobOptions
 from ..measures_version import MEASURES_VERSION, changed_since, version_in
 from ..system.guard import Guardian
 from ..system.processes import kill_token
 from ..system.signals import heeded
 from . import faults
-from .checkpoints import CheckpointStore
 from .clock import Clock
 from .events import LogFile, sinks_for
 from .execution import StateExecution
 from .failures import from_exception
-from .files import hash_file, write_json
+from .files import write_json
 from .history import History, history_file
 from .job_state import HANG_AFTER_S, Job
-from .keys import input_hashes, weights_hashes
 from .locking import RunLock
 from .plan import STEPS, Step, step_names, steps_of, wanted_steps
 from .progress import Progress
-from .publish import Publisher, is_whole
-from .record import RunRecord, versions
+from .publish import Publisher
+from .published import Published
+from .receipt import open_folder, take_stock
+from .record import RunRecord
 from .scrubbing import Scrubber, paths_in
 from .states import WORKING_STATES, State
 from .workers import Workers
@@ -69,7 +70,7 @@ class Orchestrator:
         self._sinks = sinks_for(events)
         self._job: Job | None = None
         self._workers: Workers | None = None
-        self._delivered = False
+        self._code: int | None = None
 
     def run(self) -> int:
         """Carry the run through; errors become events and exit codes, never a traceback on the screen."""
@@ -78,25 +79,48 @@ class Orchestrator:
             checkpoints = self._make_folders()
             token = uuid.uuid4().hex
             with self._signals(), RunLock(checkpoints, token) as lock:
-                self._job = self._make_job(token)
+                publisher = open_folder(self.options, checkpoints, self.steps)
+                self._job = self._make_job(token, publisher)
                 guardian = Guardian(token)
                 try:
-                    return self._run_states(lock)
+                    self._code = self._run_states(lock)
                 except Exception as error:
-                    return self._fail(error)
+                    self._code = self._fail(error)
                 finally:
-                    self._workers.end_all()
-                    kill_token(token)
-                    guardian.dismiss()
+                    self._clean_up(token, guardian)
+        except KeyboardInterrupt:
+            self._end_with(CancelledError("The run was cancelled.", "Run the same command again to go on from here."))
         except Exception as error:
-            return self._fail(error)
+            self._end_with(error)
         finally:
             for sink in self._sinks:
                 getattr(sink, "close", lambda: None)()
+        return self._code
+
+    def _end_with(self, error: Exception) -> None:
+        """An error that nobody expected; once the end of the run was told, nothing more is said about it."""
+        if self._code is None:
+            self._code = self._fail(error)
+
+    def _clean_up(self, token: str, guardian: Guardian) -> None:
+        """End what still runs. Whatever goes wrong here, the run has ended as it was told."""
+        for act in (self._workers.end_all, lambda: kill_token(token), guardian.dismiss):
+            try:
+                act()
+            except Exception as error:
+                self._log_traceback(error)
+
+    def _log_traceback(self, error: Exception) -> None:
+        if self._job is not None:
+            self._job.log.line(self._job.scrub.foreign("".join(traceback.format_exception(error))))
 
     def _emit(self, event: dict) -> None:
-        for sink in self._sinks:
-            sink.emit(event)
+        for sink in list(self._sinks):
+            try:
+                sink.emit(event)
+            except Exception as error:  # a listener that fails is not told any more, and fails no run
+                self._sinks.remove(sink)
+                self._log_traceback(error)
 
     def _check_request(self) -> None:
         options, problems = self.options, []
@@ -125,22 +149,21 @@ class Orchestrator:
                                     "Give a folder in which you may write, on a disk with room.") from None
         return checkpoints
 
-    def _make_job(self, token: str) -> Job:
-        options, out = self.options, Path(self.options.output)
-        store = CheckpointStore(out / "checkpoints")
-        publishing = next((step.folder for step in self.steps if step.publishes), "results")
-        history = History(history_file(), "practice" if options.practice else options.device)
-        scrub = Scrubber(paths_in(options))
+    def _make_job(self, token: str, publisher: Publisher) -> Job:
+        options, out, store = self.options, publisher.out, publisher.store
         log = LogFile(out / "log.txt", self.clock)
         self._sinks.append(log)
+        recorded = asdict(publisher.recorded) if publisher.recorded else None
         job = Job(
             options=options, out=out, token=token, steps=self.steps, wanted=wanted_steps(options.steps, self.steps),
-            clock=self.clock, store=store, publisher=Publisher(out, store, publishing),
-            progress=Progress(self.steps, history, self.clock, self._emit), history=history,
-            record=RunRecord(out / "pipeline.json", options, self.clock), log=log, scrub=scrub, emit=self._emit,
+            clock=self.clock, store=store, publisher=publisher,
+            progress=Progress(self.steps, {}, self.clock, self._emit), history=History(history_file()),
+            record=RunRecord(out / "pipeline.json", options, self.clock, recorded), log=log,
+            scrub=Scrubber(paths_in(options)), emit=self._emit,
             stop_asked=self.stop.is_set, hang_after_s=faults.setting("hang_after_s", HANG_AFTER_S),
-            began=self.clock.monotonic(),
+            began=(now := self.clock.monotonic()), looked=now,
         )
+        job.progress.expect(job.known_s())
         job.publisher.on_set_aside = lambda name: job.warn(
             "LABELS_SET_ASIDE", f"A label map in the output folder that this run does not know was kept as {name}.")
         self._workers = Workers(job)
@@ -162,7 +185,7 @@ class Orchestrator:
         if self.options.restart or not job.store.folder(self.steps[0].folder).exists():
             self._workers.warm_up()
         self._enter(State.RECEIPT, "Taking stock")
-        self._receive()
+        take_stock(job)
         for state in WORKING_STATES:
             self._enter(state, state.name.capitalize())
             StateExecution(job, self._workers, steps_of(state, self.steps)).run()
@@ -171,11 +194,12 @@ class Orchestrator:
         return self._complete()
 
     def _foresee(self) -> None:
-        """Take the steps that will be skipped out of the progress bar."""
+        """Take the steps that will be skipped out of the progress bar, now that the case is known."""
         job = self._job
         for step in self.steps:
             if step.name not in job.wanted or (not self.options.practice and step.applies(self.options, job.results)):
                 job.progress.drop(step.name)
+        job.progress.expect(job.known_s())
 
     def _enter(self, state: State, message: str) -> None:
         job = self._job
@@ -186,37 +210,6 @@ class Orchestrator:
             job.record.write(job.outcomes)
         faults.hit(f"state:{state.name}")
 
-    def _receive(self) -> None:
-        """Hash the inputs, note versions, and bring the folder in order after an interrupted run."""
-        job = self._job
-        job.inputs = input_hashes(self.options, job.check_stop)
-        weights = weights_hashes(self.options, check=job.check_stop)
-        job.record.values |= {"inputs": job.inputs, "versions": versions(), "weights": weights}
-        job.provenance = {"version": __version__, "model": self.options.model, "practice": self.options.practice,
-                          "segmentation_given": self.options.segmentation is not None,
-                          "options": self.options.without_paths(), "inputs": job.inputs, "weights": weights}
-        job.store.clear_leftovers()
-        self._look_for_edit()
-        if job.publisher.recover():
-            job.log.line("The publication that was interrupted has been finished.")
-
-    def _look_for_edit(self) -> None:
-        """Take over a label map that a person changed in the run folder, before anything could write over it."""
-        job, publisher = self._job, self._job.publisher
-        found = publisher.find_edits()
-        whole = [path for path in found if is_whole(path)]
-        if len(whole) < len(found):
-            job.warn("RESULT_DAMAGED", "The label map in the output folder is damaged; it is made again.")
-        if len(whole) > 1:
-            job.warn("EDITED_TWICE", "Both forms of the label map were edited by hand; the one saved last "
-                     f"({whole[0].name[len(self.options.prefix) + 1:]}) is taken over.")
-        if whole:
-            publisher.adopt_edit(whole[0])
-            job.log.line(f"The label map was edited by hand (SHA-256 {hash_file(whole[0])[:12]}).")
-        if publisher.edit is not None and self.options.restart:
-            name = publisher.set_edit_aside()
-            job.warn("EDIT_SET_ASIDE", f"--restart begins anew; your corrected label map was kept as {name}.")
-
     def _complete(self) -> int:
         job = self._job
         failed = [name for name, outcome in job.outcomes.items() if outcome["status"] == "failed"]
@@ -224,20 +217,26 @@ class Orchestrator:
         job.record.enter(State.COMPLETE)
         job.record.status = "degraded" if failed else "complete"
         job.record.error = job.outcomes[failed[0]]["error"] if failed else None
-        job.record.results = {"complete": True, "degraded": failed, "files": {
-            name: entry["sha256"] for manifest in job.manifests.values() if manifest.step == self._publishing()
-            for name, entry in manifest.outputs.items()}}
+        job.record.results = {"complete": True, "degraded": failed}
+        published = next((job.manifests[s.name] for s in self.steps if s.publishes and s.name in job.manifests), None)
+        job.record.published = asdict(Published.from_manifest(published)) if published else None
         job.record.write(job.outcomes)
-        job.history.add({name: outcome["record"]["seconds"] for name, outcome in job.outcomes.items()
-                         if outcome["status"] == "done" and not outcome.get("reused")})
+        self._remember_times()
         faults.hit("state:COMPLETE")
         self._emit({"v": 1, "event": "result", "path": RESULTS})
         job.progress.enter(State.COMPLETE, "Done")
-        # Without a segmentation nothing of the knee was measured: the T2 map is delivered, but that is no success.
-        return EXIT_PIPELINE_ERROR if "segmentation" in failed else EXIT_DONE
+        # Where the segmentation failed, nothing of the knee was measured: the T2 map is delivered, but is no success.
+        return EXIT_PIPELINE_ERROR if any(step.essential and step.name in failed for step in self.steps) else EXIT_DONE
 
-    def _publishing(self) -> str:
-        return next((step.name for step in self.steps if step.publishes), "")
+    def _remember_times(self) -> None:
+        job, taken, last = self._job, [], None
+        for step in self.steps:
+            outcome = job.outcomes.get(step.name, {})
+            if outcome.get("status") == "done" and not outcome.get("reused"):
+                device = outcome["record"].get("device")
+                taken.append((step.name, job.kind_of(step, device or "cpu"), outcome["record"]["seconds"]))
+                last = device or last
+        job.history.add(taken, last if self.options.device == "auto" else None)
 
     def _fail(self, raised: Exception) -> int:
         """Say what happened, keep the folder resumable, and return the exit code."""
@@ -254,9 +253,7 @@ class Orchestrator:
             with contextlib.suppress(OSError):
                 job.record.write(job.outcomes)
             if not isinstance(raised, KneePipelineError):
-                import traceback
-
-                job.log.line(job.scrub.foreign("".join(traceback.format_exception(raised))))
+                self._log_traceback(raised)
         self._emit({"v": 1, "event": "error", **values})
         if job is not None:
             job.progress.enter(State.ERROR, values["message"])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..job import JobOptions
-from .networks import OPTIONS as NETWORK_OPTIONS
+from . import networks
 from .states import WORKING_STATES, State
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -20,6 +20,7 @@ STAGES = Path(__file__).resolve().parent / "stages"
 
 Results = Mapping[str, Mapping[str, Any]]
 Applies = Callable[[JobOptions, Results], str]
+Condition = Callable[[JobOptions, Results], bool]
 
 
 def _always(options: JobOptions, results: Results) -> str:
@@ -28,6 +29,31 @@ def _always(options: JobOptions, results: Results) -> str:
 
 def _yes(options: JobOptions, results: Results) -> bool:
     return True
+
+
+def _no(options: JobOptions, results: Results) -> bool:
+    return False
+
+
+def _nothing_else(options: JobOptions, results: Results) -> str:
+    return ""
+
+
+def labels_are_given(options: JobOptions, results: Results) -> bool:
+    """Whether no network segments: labels were handed in, beside the image or in its place."""
+    return options.segmentation is not None or results.get("input", {}).get("kind") == "labels"
+
+
+def _by_a_network(options: JobOptions, results: Results) -> bool:
+    return not labels_are_given(options, results)
+
+
+def _the_network(options: JobOptions, results: Results) -> str:
+    return "given labels" if labels_are_given(options, results) else options.model
+
+
+def _the_fits(options: JobOptions, results: Results) -> str:
+    return f"{int(options.perform_bone_only_nsm) + int(options.perform_bone_and_cart_nsm)} fits"
 
 
 def _with_echoes(options: JobOptions, results: Results) -> bool:
@@ -56,8 +82,6 @@ class Step:
         Files it must leave (``*`` allowed); a step that returns without them has failed.
     options : tuple of str
         Options that matter to it; changing any other does not repeat it.
-    rooms : tuple of str
-        Packages whose code it runs; a new version of their code repeats it.
     weight : float
         Its share of the progress bar, in seconds on the machine it was written on.
     checkpointed : bool
@@ -66,10 +90,21 @@ class Step:
         What is still delivered when it fails, in words; empty when its failure ends the run.
     degrades_when : callable
         (options, results so far) -> whether it may degrade this time.
+    spares : str
+        What it can leave out, in words: after an attempt that ended in an unexpected way it is tried without that.
+    essential : bool
+        Whether a run that delivers something without it still ends with exit code 1.
     failure_code : str
         Error code that an unexpected failure of this step takes.
     uses_device : bool
         Whether it may run on a GPU, so that falling back to the CPU can help it.
+    of_labels : tuple of str
+        Options that count only where labels are given.
+    shrinks : callable
+        (options, results so far) -> whether it can work in smaller portions (`StageContext.scale`), so that doing so
+        can help it when memory does not suffice.
+    timed_by : callable
+        (options, results so far) -> what its duration hangs on, beside the device, in a word or two; for the time left.
     edited : bool
         Whether it takes a person's edit of the published label map as an input.
     libraries : tuple of str
@@ -88,13 +123,17 @@ class Step:
     inputs: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    rooms: tuple[str, ...] = ()
     weight: float = 1.0
     checkpointed: bool = True
     degrades_to: str = ""
-    degrades_when: Callable[[JobOptions, Results], bool] = _yes
+    degrades_when: Condition = _yes
+    spares: str = ""
+    essential: bool = False
     failure_code: str = "PIPELINE_ERROR"
     uses_device: bool = False
+    of_labels: tuple[str, ...] = ()
+    shrinks: Condition = _no
+    timed_by: Applies = _nothing_else
     edited: bool = False
     libraries: tuple[str, ...] = ()
     publishes: bool = False
@@ -174,60 +213,54 @@ def missing_scores(options: JobOptions, fits: list[str] | None) -> str:
     return reason_not_to_score(options, fits)
 
 
-_LABEL_OPTIONS = ("label_scheme", "side")
-
 STEPS: tuple[Step, ...] = (
     Step("input", State.VALIDATION, "Checking the input", "validation:check_input",
-         inputs=("input", "segmentation", "echoes"), rooms=("imaging",),
-         options=("series", "echo", "side", "spacing", "anyway", *NETWORK_OPTIONS), weight=0.5),
+         inputs=("input", "segmentation"),
+         options=("input_kind", "series", "echo", "side", "spacing", "anyway", *networks.CHOICE), weight=0.5),
     Step("image", State.PREPROCESSING, "Reading the image", "preprocessing:prepare_image",
-         reads=("input",), inputs=("input",), writes=("image.nrrd",), options=("series", "echo", "side", "spacing"),
-         rooms=("imaging",),
-         weight=0.7, applies=_no_image),
+         reads=("input",), inputs=("input", "segmentation"), writes=("image.nrrd",),
+         options=("input_kind", "series", "echo", "side", "spacing"), weight=0.7, applies=_no_image),
     Step("echoes", State.PREPROCESSING, "Sorting the echoes", "preprocessing:prepare_echoes",
          reads=("input",), inputs=("input", "echoes"), writes=("echo_*.nrrd",), options=("series", "side", "spacing"),
-         rooms=("imaging",), weight=0.7, degrades_to="no T2 map", applies=_no_t2),
+         weight=0.7, degrades_to="no T2 map", applies=_no_t2),
     Step("metadata", State.PREPROCESSING, "Reading the header", "preprocessing:prepare_metadata",
-         reads=("input",), writes=("metadata.json",), options=("series", "side", "spacing"),
-         rooms=("imaging",), weight=0.1, degrades_to="nothing known about the scanner", applies=_no_header),
+         reads=("input",), inputs=("input",), writes=("metadata.json",), options=("series", "side", "spacing"),
+         weight=0.1, degrades_to="nothing known about the scanner", applies=_no_header),
     Step("segmentation", State.DETECTION, "Finding the structures", "detection:segment",
          reads=("input", "image?"), inputs=("segmentation", "input"), writes=("labels.nrrd",),
-         options=(*_LABEL_OPTIONS, "spacing", "anyway", *NETWORK_OPTIONS),
-         rooms=("imaging", "morphometry", "segmentation"), weight=1.0,
+         options=("label_scheme", "side", "spacing", *networks.OPTIONS), of_labels=("label_scheme", "side"), weight=1.0,
+         essential=True,
          degrades_to="the T2 map alone", degrades_when=_with_echoes, failure_code="SEGMENTATION_FAILED",
-         uses_device=True),
+         uses_device=True, shrinks=_by_a_network, timed_by=_the_network),
     Step("review", State.ANALYSIS, "Taking over corrections", "analysis:review",
-         reads=("segmentation",), writes=("labels.nrrd",), options=("side",), rooms=("imaging", "morphometry"),
-         weight=0.2, failure_code="SEGMENTATION_FAILED", edited=True),
+         reads=("segmentation",), writes=("labels.nrrd",), weight=0.2, failure_code="SEGMENTATION_FAILED", edited=True),
     Step("surfaces", State.ANALYSIS, "Making subregions and surfaces", "analysis:surfaces",
          reads=("review",), writes=("subregions.nrrd", "meshes.npz"), options=("side", "image_smooth_var_cart"),
-         rooms=("imaging", "morphometry"), weight=1.5),
+         weight=1.5),
     Step("thickness", State.ANALYSIS, "Measuring cartilage thickness", "analysis:thickness",
-         reads=("review", "surfaces"), writes=("measured.npz", "depth.nrrd", "measures.json"),
-         options=("image_smooth_var_cart",), rooms=("imaging", "morphometry"), weight=1.5),
+         reads=("surfaces",), writes=("measured.npz", "depth.nrrd", "measures.json"),
+         options=("image_smooth_var_cart",), weight=1.5),
     Step("t2", State.ANALYSIS, "Mapping T2", "relaxometry:t2_map",
          reads=("echoes", "surfaces?"), writes=("t2map.nrrd", "t2.json"), options=("t2_fit", "t2_skip_first_echo"),
-         rooms=("imaging", "relaxometry"), weight=1.0, degrades_to="everything but T2", applies=_no_t2),
+         weight=1.0, degrades_to="everything but T2", applies=_no_t2),
     Step("shape", State.ANALYSIS, "Fitting the shape model", "shape:fit",
-         reads=("surfaces", "review"), writes=("shape.json",),
+         reads=("surfaces",), writes=("shape.json",),
          options=("perform_bone_only_nsm", "perform_bone_and_cart_nsm", "clip_femur_top", "nsm", "nsm_bone_only",
                   "seed"),
-         rooms=("imaging", "morphometry", "results", "shape"), weight=10.0,
-         degrades_to="everything but the shape model and its score",
-         failure_code="NSM_FAILED", uses_device=True, applies=_no_shape,
+         weight=10.0, degrades_to="everything but the shape model and its score",
+         failure_code="NSM_FAILED", uses_device=True, timed_by=_the_fits, applies=_no_shape,
          libraries=("torch", "vtk", "scipy.spatial", "KneePipelineLib.pipeline.stages.shape")),
     Step("table", State.FUSION, "Joining the results", "fusion:join",
-         reads=("thickness?", "t2?"), writes=("table.json",), rooms=("imaging", "relaxometry", "results"), weight=0.1,
-         degrades_to="each branch's own results"),
+         reads=("thickness?", "t2?"), writes=("table.json",), weight=0.1, degrades_to="each branch's own results"),
     Step("score", State.SCORING, "Scoring the shape", "scoring:score",
-         reads=("shape",), writes=("bscore.json",), options=("bscore", "bscore_bone_only"), rooms=("shape",),
+         reads=("shape",), writes=("bscore.json",), options=("bscore", "bscore_bone_only", "nsm", "nsm_bone_only"),
          weight=0.1, degrades_to="everything but the score", applies=_no_score),
     Step("files", State.FORMATTING, "Writing the results", "formatting:write_files",
          reads=("input", "image?", "metadata?", "segmentation?", "review?", "surfaces?", "thickness?", "t2?", "shape?",
                 "table?", "score?"),
-         inputs=("truth", "input"), writes=("results.json",), options=("prefix", "zip", "dicom_seg", "series", "echo",
-                                                                              "side", "spacing"),
-         rooms=("imaging", "results"), weight=2.0, publishes=True),
+         inputs=("truth", "input"), writes=("results.json",),
+         options=("prefix", "zip", "dicom_seg", "series", "echo", "side", "spacing"), weight=2.0, spares="the report",
+         publishes=True),
 )
 
 
@@ -242,7 +275,10 @@ def step_named(name: str, steps: tuple[Step, ...] = STEPS) -> Step:
 
 
 def wanted_steps(names: tuple[str, ...], steps: tuple[Step, ...] = STEPS) -> set[str]:
-    """Names of the steps that ``--steps`` asks for, with all they need; every step when nothing was asked.
+    """Names of the steps that ``--steps`` asks for, with all they read; every step when nothing was asked.
+
+    What a step can do without is brought too: whether there is an image or a T2 map is a matter of the case, which is
+    not known yet; asked for alone, a step shall find what it finds in a whole run.
 
     Parameters
     ----------
@@ -256,7 +292,7 @@ def wanted_steps(names: tuple[str, ...], steps: tuple[Step, ...] = STEPS) -> set
     wanted |= {step.name for step in steps if step.publishes or step.state == State.VALIDATION}
     for step in reversed(steps):
         if step.name in wanted and not step.publishes:
-            wanted |= set(step.needs())
+            wanted |= set(step.uses())
     return wanted
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from .clock import Clock
-from .history import History
 from .plan import Step
 from .states import State
 
@@ -20,22 +19,29 @@ class Progress:
     ----------
     steps : iterable of Step
         The plan.
-    history : History
-        Expected seconds, where this machine knows them, replace the plan's weights.
+    known : mapping
+        Step -> expected seconds, of those that this machine knows; they replace the plan's weights.
     clock : Clock
     emit : callable
         Takes the events.
     """
 
-    def __init__(self, steps: Iterable[Step], history: History, clock: Clock, emit: Callable[[dict], None]) -> None:
-        self._expected = {step.name: max(history.expected_s(step.name) or step.weight, 0.01) for step in steps}
-        self._known = {step.name for step in steps if history.expected_s(step.name) is not None}
+    def __init__(self, steps: Iterable[Step], known: Mapping[str, float], clock: Clock,
+                 emit: Callable[[dict], None]) -> None:
+        self._expected = {step.name: step.weight for step in steps}
+        self._known: set[str] = set()
+        self.expect(known)
         self._states = {step.name: step.state for step in steps}
         self._done = dict.fromkeys(self._expected, 0.0)
         self._highest = 0.0
         self._clock, self._emit = clock, emit
         self._began = clock.monotonic()
         self.state = State.INIT
+
+    def expect(self, known: Mapping[str, float]) -> None:
+        """Steps are likely to take so many seconds: known from the start, or since the device is known."""
+        self._known = set(known)
+        self._expected |= {step: max(known.get(step, seconds), 0.01) for step, seconds in self._expected.items()}
 
     @property
     def elapsed_s(self) -> float:

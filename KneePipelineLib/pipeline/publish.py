@@ -20,13 +20,12 @@ from ..system.atomic import replace, whole_file
 from . import faults
 from .checkpoints import MANIFEST, CheckpointStore, Manifest
 from .files import hash_file, read_json, remove, write_json
+from .published import LAST, Published
 
-LAST = "results.json"
 RECORD = "pipeline.json"
 EDITABLE = ("_all-labels.nrrd", "_all-labels.nii.gz")
 """The two forms of the label map; a person may correct either."""
 EDIT_FOLDER = "edits"
-EDITED_STEP = "segmentation"
 
 
 class Publisher:
@@ -40,6 +39,8 @@ class Publisher:
         Its checkpoints.
     name : str
         Folder of the step that writes the results.
+    edited_step : str
+        Name of the step whose label map a person may correct.
 
     Attributes
     ----------
@@ -47,14 +48,29 @@ class Publisher:
         Told the new name of a label map that was about to be written over and that nobody here knows.
     """
 
-    def __init__(self, out: Path, store: CheckpointStore, name: str) -> None:
-        self.out, self.store, self.name = out, store, name
+    def __init__(self, out: Path, store: CheckpointStore, name: str, edited_step: str = "segmentation") -> None:
+        self.out, self.store, self.name, self.edited_step = out, store, name, edited_step
         self.staged = store.root / f"staged-{name}"
         self.on_set_aside: Callable[[str], None] = lambda name: None
         # The last complete run's own list outlives its checkpoints; the record is written anew when a run begins.
         record = read_json(out / RECORD)
-        files = record.get("results", {}).get("files", {}) if isinstance(record, dict) else {}
-        self._recorded: dict[str, str] = files if isinstance(files, dict) else {}
+        self.recorded = Published.from_dict(record.get("published") if isinstance(record, dict) else None)
+
+    def found(self) -> Published | None:
+        """What lies in the run folder, or will when an interrupted publication has been finished: as far as its
+        checkpoints, its record or the results themselves tell."""
+        manifest = Manifest.from_dict(read_json(self.staged / MANIFEST)) or self.published()
+        if manifest is not None:
+            return Published.from_manifest(manifest)
+        return self.recorded or Published.from_results(read_json(self.out / LAST))
+
+    def set_results_aside(self) -> str | None:
+        """Move results that are not those of this run into a folder of their own; its name, None without any."""
+        found = self.found()
+        name = found.set_aside(self.out) if found is not None else None
+        self.store.forget(self.name)
+        self.recorded = None
+        return name
 
     def published(self) -> Manifest | None:
         """The manifest of the results now in the run folder."""
@@ -121,7 +137,7 @@ class Publisher:
         staged = Manifest.from_dict(read_json(self.staged / MANIFEST))
         hashes = {manifest.outputs[name]["sha256"] for manifest in (self.published(), staged)
                   if manifest is not None and name in manifest.outputs}
-        return hashes | ({self._recorded[name]} if name in self._recorded else set())
+        return hashes | ({self.recorded.files[name]} if self.recorded and name in self.recorded.files else set())
 
     def find_edits(self) -> list[Path]:
         """The published label maps that a person has changed since, the latest first."""
@@ -157,7 +173,7 @@ class Publisher:
         temporary = folder / ".labels.tmp"
         shutil.copyfile(path, temporary)
         name = f"labels{suffix_of(path)}"
-        based_on = published.key.get("reads", {}).get(EDITED_STEP, "") if published else ""
+        based_on = published.key.get("reads", {}).get(self.edited_step, "") if published else ""
         write_json(folder / "about.json", {"based_on": based_on, "sha256": hash_file(temporary), "file": name})
         replace(temporary, folder / name)
 

@@ -16,6 +16,7 @@ from .clock import Clock
 from .files import write_json
 from .states import State
 
+VERSION = 2
 LIBRARIES = ("numpy", "scipy", "SimpleITK", "vtk", "pydicom", "torch", "nnunetv2", "mskt", "dosma")
 
 
@@ -37,9 +38,11 @@ class RunRecord:
         The file.
     options : JobOptions
     clock : Clock
+    published : dict, optional
+        What lies in the run folder already (see `publish.Published`); kept until something else does.
     """
 
-    def __init__(self, path: Path, options: JobOptions, clock: Clock) -> None:
+    def __init__(self, path: Path, options: JobOptions, clock: Clock, published: dict | None = None) -> None:
         self._path, self._clock = path, clock
         self._began = clock.monotonic()
         self._states: list[dict] = []
@@ -50,47 +53,50 @@ class RunRecord:
         self.warnings: list[dict] = []
         self.error: dict | None = None
         self.results: dict[str, Any] = {"complete": False}
+        self.published = published
         self._started = clock.stamp()
 
     def enter(self, state: State) -> None:
         """A state begins, and the one before ends."""
         now = self._clock.monotonic()
         if self._states:
-            self._states[-1].setdefault("seconds", round(now - self._states[-1]["_began"], 4))
+            self._states[-1].setdefault("ms", _whole_ms(now - self._states[-1]["_began"]))
         self._states.append({"state": state.name, "_began": now})
 
     def write(self, outcomes: Mapping[str, Mapping[str, Any]]) -> None:
-        """Replace pipeline.json."""
+        """Replace pipeline.json.
+
+        ``stage_complete``, ``pipeline_execution`` and ``stage_timings`` are the stage output of the orchestration
+        document, to the letter; everything else that is known stands beside them.
+        """
         now = self._clock.monotonic()
-        done = [name for name, o in outcomes.items() if o["status"] == "done"]
+        traversed = [s for s in self._states if s["state"] != State.INIT.name]
         write_json(self._path, {
-            "v": 1,
+            "v": VERSION,
             "status": self.status,
-            "stage_complete": self._stage_complete(),
+            "stage_complete": "ORCHESTRATION" if self.status in ("complete", "degraded") else None,
             "pipeline_execution": {
-                "states_traversed": [s["state"] for s in self._states],
-                "branches_executed": [name for name in done if not outcomes[name].get("reused")],
-                "branches_reused": [name for name in done if outcomes[name].get("reused")],
-                "branches_skipped": {n: o["reason"] for n, o in outcomes.items() if o["status"] == "skipped"},
-                "branches_failed": {n: o["error"] for n, o in outcomes.items() if o["status"] == "failed"},
-                "checkpoints_saved": [n for n in done if outcomes[n].get("saved")],
-                "retries_performed": self.retries,
-                "total_time_ms": round(1000 * (now - self._began)),
+                "states_traversed": [s["state"] for s in traversed],
+                "branches_executed": [name for name, o in outcomes.items()
+                                      if o["status"] == "done" and not o.get("reused")],
+                "checkpoints_saved": sum(bool(o.get("saved")) for o in outcomes.values()),
+                "retries_performed": len(self.retries),
+                "total_time_ms": _whole_ms(now - self._began),
             },
-            "stage_timings": {
-                "states_s": [{"state": s["state"], "seconds": s.get("seconds", round(now - s["_began"], 4))}
-                             for s in self._states],
-                "steps": {name: outcomes[name]["record"] for name in done},
-            },
+            "stage_timings": {s["state"]: s.get("ms", _whole_ms(now - s["_began"])) for s in traversed},
+            "last_state": self._last_state(),
+            "steps": {name: _about(outcome) for name, outcome in outcomes.items()},
+            "retries": self.retries,
             "started": self._started,
             "written": self._clock.stamp(),
             "warnings": self.warnings,
             "error": self.error,
             "results": self.results,
+            "published": self.published,
             **self.values,
         })
 
-    def _stage_complete(self) -> str | None:
+    def _last_state(self) -> str | None:
         """The last state that was finished."""
         names = [s["state"] for s in self._states]
         if self.status in ("complete", "degraded"):
@@ -99,3 +105,14 @@ class RunRecord:
         if names and names[-1] == State.ERROR.name:
             finished = finished[:-1]
         return finished[-1] if finished else None
+
+
+def _whole_ms(seconds: float) -> int:
+    return round(1000 * seconds)
+
+
+def _about(outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's fate: ``done``, ``reused``, ``skipped`` (with the reason) or ``failed`` (with the error)."""
+    status = "reused" if outcome.get("reused") else outcome["status"]
+    more = {"skipped": "reason", "failed": "error"}.get(status)
+    return {"status": status, **({more: outcome[more]} if more else {}), **outcome.get("record", {})}

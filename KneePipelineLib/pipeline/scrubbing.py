@@ -15,9 +15,11 @@ SURE_LENGTH = 7
 """A name of this length is replaced wherever it stands, a shorter one only as a word of its own."""
 EVERYDAY = frozenset((
     "knee", "knees", "image", "images", "input", "output", "out", "data", "labels", "label", "mask", "dicom",
-    "dcm", "scan", "series", "echo", "echoes", "left", "right", "femur", "tibia", "test", "tests", "results",
-    "result", "case", "cases", "file", "files", "model", "models", "run", "tmp", "temp", "home", "work", "user",
-    "truth", "scheme", "config", "bone", "weights",
+    "dcm", "scan", "scans", "series", "echo", "echoes", "left", "right", "femur", "tibia", "patella", "cartilage",
+    "meniscus", "menisci", "bone", "bones", "segmentation", "segmentations", "thickness", "surface", "surfaces",
+    "results", "result", "analysis", "case", "cases", "file", "files", "model", "models", "run", "runs", "tmp", "temp",
+    "home", "work", "user", "truth", "scheme", "config", "weights", "test", "tests", "study", "studies", "baseline",
+    "patient", "patients", "subject", "subjects", "nrrd", "nii", "gz", "mha", "mhd", "json", "seg",
 ))
 """Names that say nothing about anybody and would blot out ordinary words."""
 
@@ -28,31 +30,39 @@ _IMAGE_FILE = re.compile(r"[^\s'\"(<>]+\.(?:dcm|ima|nii(?:\.gz)?|nrrd|mha|mhd)\b
 class Scrubber:
     """Replaces the paths that were given, their names and the home folder.
 
+    Our own sentences hold no name of a file or folder, so in those only whole paths and file names with an ending are
+    looked for: a folder that happens to be called like a word of theirs must not change what a run says, and with it
+    its results. In foreign text every part of a path goes.
+
     Parameters
     ----------
     paths : iterable of str or None
     """
 
     def __init__(self, paths: Iterable[str | None]) -> None:
-        words, short = set(), set()
+        whole, words, short = {os.path.expanduser("~")}, set(), set()
         for path in filter(None, paths):
             absolute = os.path.abspath(path)
-            words |= {path, absolute, os.path.realpath(absolute), os.path.dirname(absolute)}
+            whole |= {absolute, os.path.realpath(absolute), os.path.dirname(absolute)}
+            if os.path.isabs(path) or "/" in path or os.sep in path:
+                whole.add(path)
             name = os.path.basename(absolute)
             stem = name.partition(".")[0]
+            if stem != name and not _says_nothing(name):
+                whole.add(name)
             # Of a name in several parts those count that look like names.
             for word in {name, stem, *re.findall(r"(?<![^\W_])[A-Z][^\W_]{2,}", stem)}:
                 (words if word == name and len(word) >= SURE_LENGTH else short).add(word)
-        words.add(os.path.expanduser("~"))
-        self._words = sorted((w for w in words if len(w) > 3), key=len, reverse=True)
-        kept = sorted((w for w in short if len(w) > 1 and not w.isdigit() and w.lower() not in EVERYDAY), key=len,
-                      reverse=True)
+        paths_in_order = sorted((w for w in whole if len(w) > 3), key=len, reverse=True)
+        self._whole = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, paths_in_order))})(?!\w)") \
+            if paths_in_order else None
+        self._words = sorted((w for w in words if not _says_nothing(w)), key=len, reverse=True)
+        kept = sorted((w for w in short if len(w) > 1 and not _says_nothing(w)), key=len, reverse=True)
         self._short = re.compile(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, kept))})(?![^\W_])") if kept else None
 
     def __call__(self, text: str) -> str:
-        for word in self._words:
-            text = text.replace(word, HIDDEN)
-        return self._short.sub(HIDDEN, text) if self._short is not None else text
+        """One of our own sentences."""
+        return self._whole.sub(HIDDEN, text) if self._whole is not None else text
 
     def values(self, values: Any) -> Any:
         """Every text in nested JSON data, keys as they are."""
@@ -67,8 +77,19 @@ class Scrubber:
         return {**self.values(values), "code": values["code"]}
 
     def foreign(self, text: str) -> str:
-        """Output of somebody else's code: every absolute path and image file name too; source files keep theirs."""
-        return _IMAGE_FILE.sub(HIDDEN, _ABSOLUTE.sub(_source_name, self(text)))
+        """Output of somebody else's code: names, every absolute path and image file name; source files keep theirs."""
+        text = self(text)
+        for word in self._words:
+            text = text.replace(word, HIDDEN)
+        if self._short is not None:
+            text = self._short.sub(HIDDEN, text)
+        return _IMAGE_FILE.sub(HIDDEN, _ABSOLUTE.sub(_source_name, text))
+
+
+def _says_nothing(name: str) -> bool:
+    """Whether a name is made of everyday words and numbers only."""
+    parts = [part for part in re.split(r"[\W_]+", name.lower()) if part]
+    return all(part in EVERYDAY or part.isdigit() for part in parts)
 
 
 def _source_name(found: re.Match) -> str:
@@ -84,5 +105,5 @@ def paths_in(options: JobOptions) -> list[str | None]:
         if option.metadata["kind"] == "path":
             found.append(value)
         elif option.metadata["kind"] == "paths":
-            found += [path for path in value.values() if isinstance(path, str) and os.sep in path]
+            found += [path for path in value.values() if isinstance(path, str)]
     return [*found, options.label_scheme if options.label_scheme not in LABEL_SCHEMES else None]

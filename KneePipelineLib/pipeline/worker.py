@@ -60,7 +60,7 @@ def main() -> int:
     requests: queue.Queue[dict | None] = queue.Queue()
     threading.Thread(target=_read_requests, args=(requests,), daemon=True).start()
     for name in sys.argv[1:]:
-        with contextlib.suppress(ImportError, OSError):  # a step that needs it will say so
+        with contextlib.suppress(ImportError, OSError, MemoryError):  # a step that needs it will say so
             importlib.import_module(name)
     channel.send({"event": "ready"})
     while (request := requests.get()) is not None:
@@ -82,7 +82,8 @@ def run_request(request: dict, send: Any) -> dict:
         step=step, options=JobOptions.from_dict(request["options"]), out=Path(request["out"]),
         folders={name: Path(folder) for name, folder in request["folders"].items()}, results=request["results"],
         outcomes=request["outcomes"], edited=Path(request["edited"]) if request["edited"] else None,
-        scale=request["scale"], force_cpu=request["force_cpu"], provenance=request["provenance"], send=send,
+        scale=request["scale"], force_cpu=request["force_cpu"], spare=request["spare"],
+        provenance=request["provenance"], send=send,
     )
     reset_peak_memory()
     began, cpu_began = time.monotonic(), time.process_time()

@@ -82,6 +82,13 @@ class Workers:
         self._kept_for.pop(lane.number, None)
         lane.kill()
 
+    def end_idle(self) -> None:
+        """Let idle workers go, with the memory that they hold; new ones start when there is work."""
+        for lane in [lane for lane in self._lanes.values() if lane.step is None]:
+            self._lanes.pop(lane.number)
+            self._kept_for.pop(lane.number, None)
+            lane.stop()
+
     def end_all(self) -> None:
         """End every worker: those at work at once, the idle ones by closing their pipe."""
         for lane in list(self._lanes.values()):

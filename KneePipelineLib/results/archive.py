@@ -33,6 +33,8 @@ def texts_without(folder: Path | str, absent: Collection[str]) -> dict[str, str]
     texts["results.json"] = json_text(shorter)
     report = folder / "report.html"
     if report.is_file():
-        page = report.read_text(encoding="utf-8")
-        texts["report.html"] = page.replace(files_beside(record), files_beside(shorter))
+        page, listed = report.read_text(encoding="utf-8"), files_beside(record)
+        if listed not in page:  # or the archive would name a file that it does not hold
+            raise ValueError("report.html does not list the files that results.json lists")
+        texts["report.html"] = page.replace(listed, files_beside(shorter))
     return texts

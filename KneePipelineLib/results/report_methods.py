@@ -16,7 +16,8 @@ from .report_tables import has_thickness
 from .wording import MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE
 
 _CITED_SOFTWARE = ("Python", "numpy", "SimpleITK", "vtk", "point-cloud-utils", "torch", "nnunetv2")
-_SHOWN_BY_THEMSELVES = {"seed", "practice", "side", "default_seg_model", "nnunet", "label_scheme"}
+_SHOWN_BY_THEMSELVES = {"seed", "practice", "side", "default_seg_model", "nnunet", "label_scheme",
+                        "ignore_structures"}
 
 
 def methods(record: Mapping) -> str:

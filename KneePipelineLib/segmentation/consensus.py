@@ -47,9 +47,8 @@ def staple(volumes: list[Volume]) -> tuple[Volume, list[tuple[str, str]]]:
     for value in _values(arrays):
         witnesses = sum(bool((a == value).any()) for a in arrays)
         if 2 * witnesses <= len(arrays):
-            title = BY_VALUE[value].title if value in BY_VALUE else f"label {value}"
-            warnings.append(("CONSENSUS_DROPPED", f"{title} was found by {witnesses} of {len(arrays)} networks only "
-                             "and left out of the consensus."))
+            warnings.append(("CONSENSUS_DROPPED", f"{_title(value)} was found by {witnesses} of {len(arrays)} networks "
+                             "only and left out of the consensus."))
             continue
         box = _box(arrays, value)
         masks = [a[box] == value for a in arrays]
@@ -62,7 +61,7 @@ def staple(volumes: list[Volume]) -> tuple[Volume, list[tuple[str, str]]]:
         result[box][ahead] = value
         best[box][ahead] = probability[ahead]
         votes_for_best[box][ahead] = votes[ahead]
-    return volumes[0].with_array(result), warnings
+    return volumes[0].with_array(result), warnings + _lost(arrays, result, warnings)
 
 
 def majority(volumes: list[Volume]) -> tuple[Volume, list[tuple[str, str]]]:
@@ -75,7 +74,23 @@ def majority(volumes: list[Volume]) -> tuple[Volume, list[tuple[str, str]]]:
         ahead = count > votes
         result[ahead] = array[ahead]
         votes[ahead] = count[ahead]
-    return volumes[0].with_array(result), []
+    return volumes[0].with_array(result), _lost(arrays, result, [])
+
+
+def _lost(arrays: list[np.ndarray], result: np.ndarray, said: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """A warning for every label that maps have and the consensus has not, if none was given yet."""
+    kept = set(np.unique(result).tolist())
+    warnings = []
+    for value in _values(arrays):
+        witnesses = sum(bool((a == value).any()) for a in arrays)
+        if value not in kept and not any(sentence.startswith(_title(value)) for _, sentence in said):
+            warnings.append(("CONSENSUS_DROPPED", f"{_title(value)} was found by {witnesses} of {len(arrays)} "
+                             "networks, but nowhere by enough of them at the same place; it is not in the consensus."))
+    return warnings
+
+
+def _title(value: int) -> str:
+    return BY_VALUE[value].title if value in BY_VALUE else f"Label {value}"
 
 
 def _arrays(volumes: list[Volume]) -> list[np.ndarray]:

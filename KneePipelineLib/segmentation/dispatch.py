@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import ConfigError, MissingFileError, NothingUsableError
 from ..imaging.volume import Volume
 from .confidence import Confidence, judge
-from .device import choose_device, release_memory
+from .device import choose_device, is_memory_error, release_memory
 from .postprocess import Cleaned, clean_labels, shown_side
 from .types import Cancelled, Progress, RawSegmentation, SegmentationOptions, part_of
 
@@ -48,7 +48,8 @@ class Segmentation:
 
 def segment(volume: Volume, model: str, *, weights: Path | Mapping[str, Path], device: str = "auto",
             progress: Progress | None = None, cancelled: Cancelled | None = None,
-            options: SegmentationOptions | None = None) -> Segmentation:
+            options: SegmentationOptions | None = None,
+            on_device: Callable[[str], None] | None = None) -> Segmentation:
     """Label a knee.
 
     Parameters
@@ -66,6 +67,8 @@ def segment(volume: Volume, model: str, *, weights: Path | Mapping[str, Path], d
         Called with (fraction, sentence); the fraction never goes backwards.
     cancelled : callable
         Asked before every tile or batch.
+    on_device : callable
+        Told on which device it computes, and again when an Apple GPU hands over to the CPU.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def segment(volume: Volume, model: str, *, weights: Path | Mapping[str, Path], d
     options = options or SegmentationOptions()
     chosen, warnings = choose_device(device)
     report = _forward_only(progress)
-    raw = _run(volume, model, weights, chosen, options, part_of(report, 0, 0.95), cancelled)
+    raw = _run(volume, model, weights, chosen, options, part_of(report, 0, 0.95), cancelled, on_device)
     release_memory(chosen)
     report(0.95, "Cleaning the labels up")
     cleaned = clean_labels(raw.labels) if options.postprocess else _as_it_is(raw.labels)
@@ -95,20 +98,25 @@ def segment(volume: Volume, model: str, *, weights: Path | Mapping[str, Path], d
     return Segmentation(cleaned.labels, confidence, shown_side(cleaned.labels), facts, warnings)
 
 
-def _run(volume: Volume, model: str, weights: Path | Mapping[str, Path], device: object,
-         options: SegmentationOptions, report: Progress, cancelled: Cancelled | None) -> RawSegmentation:
+def _run(volume: Volume, model: str, weights: Path | Mapping[str, Path], device: object, options: SegmentationOptions,
+         report: Progress, cancelled: Cancelled | None, on_device: Callable[[str], None] | None) -> RawSegmentation:
     """Run on the device; an Apple GPU that lacks an operation hands over to the CPU, with a warning."""
+    tell = on_device or (lambda name: None)
+    tell(str(device))
     try:
         return _run_on(volume, model, weights, device, options, report, cancelled)
-    except NotImplementedError:
-        if device.type != "mps":
+    except (NotImplementedError, RuntimeError, TypeError) as error:
+        # That a kind of number or a shape is not supported, torch tells as any of the three.
+        if device.type != "mps" or is_memory_error(error):
             raise
-        import torch
+    import torch
 
-        raw = _run_on(volume, model, weights, torch.device("cpu"), options, report, cancelled)
-        raw.warnings.append(("CPU_FALLBACK", "The Apple GPU lacks an operation of this network: the segmentation ran "
-                             "on the CPU."))
-        return raw
+    release_memory(device)
+    tell("cpu")
+    raw = _run_on(volume, model, weights, torch.device("cpu"), options, report, cancelled)
+    raw.warnings.append(("CPU_FALLBACK", "The Apple GPU lacks an operation of this network: the segmentation ran on "
+                         "the CPU."))
+    return raw
 
 
 def _run_on(volume: Volume, model: str, weights: Path | Mapping[str, Path], device: object,

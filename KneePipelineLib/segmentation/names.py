@@ -1,8 +1,8 @@
 """From the names that label tables use for a structure to the canonical label.
 
-Networks are trained by different people, who write "Femoral Cartilage", "femur_cart", "fem_cart" or "FC". A name is
-taken apart into words, abbreviations are spelled out, and what remains must say one structure without doubt;
-otherwise the table is refused: a wrong guess would paint one structure as another.
+Networks are trained by different people, who write "Femoral Cartilage", "femur_cart", "fem_cart" or "FC". Names are
+understood as `structure_names` does; a network's label must say one whole structure without doubt, otherwise the table
+is refused: a wrong guess would paint one structure as another.
 """
 
 from __future__ import annotations
@@ -12,58 +12,24 @@ import shlex
 
 from ..errors import ConfigError, SegmentationError
 from ..imaging import labels as L
+from ..structure_names import named_structure
 
 EVERYTHING_ELSE = "all"
 NOT_TRAINED_ON = "ignore"
 """nnU-Net's own word, in lower case, for the label of voxels that the training leaves out of account."""
 
-_WORDS = {
-    "fem": "femur", "femoral": "femur", "femur": "femur",
-    "tib": "tibia", "tibial": "tibia", "tibia": "tibia",
-    "pat": "patella", "patellar": "patella", "patella": "patella",
-    "fib": "fibula", "fibular": "fibula", "fibula": "fibula",
-    "cart": "cartilage", "cartilage": "cartilage", "cartilages": "cartilage",
-    "men": "meniscus", "meniscus": "meniscus", "meniscal": "meniscus", "menisci": "meniscus",
-    "med": "medial", "medial": "medial",
-    "lat": "lateral", "lateral": "lateral",
-}
-_IGNORED = {"bone", "bones", "of", "the", "knee", "articular", "plateau", "and", "label"}
-
-_ABBREVIATIONS = {
-    "fc": L.FEMORAL_CARTILAGE, "pc": L.PATELLAR_CARTILAGE, "mtc": L.MEDIAL_TIBIAL_CARTILAGE,
-    "ltc": L.LATERAL_TIBIAL_CARTILAGE, "tmc": L.MEDIAL_TIBIAL_CARTILAGE, "tlc": L.LATERAL_TIBIAL_CARTILAGE,
-    "mm": L.MEDIAL_MENISCUS, "lm": L.LATERAL_MENISCUS,
-}
-
-_STRUCTURES = {
-    frozenset({"femur"}): L.FEMUR,
-    frozenset({"tibia"}): L.TIBIA,
-    frozenset({"patella"}): L.PATELLA,
-    frozenset({"fibula"}): L.FIBULA,
-    frozenset({"femur", "cartilage"}): L.FEMORAL_CARTILAGE,
-    frozenset({"patella", "cartilage"}): L.PATELLAR_CARTILAGE,
-    frozenset({"tibia", "cartilage", "medial"}): L.MEDIAL_TIBIAL_CARTILAGE,
-    frozenset({"tibia", "cartilage", "lateral"}): L.LATERAL_TIBIAL_CARTILAGE,
-    frozenset({"meniscus", "medial"}): L.MEDIAL_MENISCUS,
-    frozenset({"meniscus", "lateral"}): L.LATERAL_MENISCUS,
-}
-
 
 def canonical_value(name: str) -> int | None:
-    """The canonical label of a structure named in English, or None when the name does not say one.
+    """The canonical label of a structure that a name speaks of, or None when it does not say exactly one whole one.
 
     >>> canonical_value("Medial_Tibial-Cartilage"), canonical_value("femCart"), canonical_value("ACL")
     (5, 4, None)
     """
-    if name.strip().lower() in L.BY_NAME:
-        return L.BY_NAME[name.strip().lower()].value
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = [w for w in re.split(r"[^a-z]+", spaced.lower()) if w and w not in _IGNORED]
-    if len(words) == 1 and words[0] in _ABBREVIATIONS:
-        return _ABBREVIATIONS[words[0]]
-    if any(w not in _WORDS for w in words):
-        return None
-    return _STRUCTURES.get(frozenset(_WORDS[w] for w in words))
+    known = L.BY_NAME.get(name.strip().lower())
+    if known is not None:
+        return known.value
+    found = named_structure(name)
+    return None if found is None or found.part or found.structure not in L.BY_NAME else L.BY_NAME[found.structure].value
 
 
 def canonical_mapping(names: dict[str, int], ignored: tuple[str, ...] = ()) -> tuple[dict[int, int], tuple[str, ...]]:

@@ -11,20 +11,26 @@ import contextlib
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import DicomError
+from .volume_export import elsewhere
 
 UIDS_ATTRIBUTE = "DICOM.instanceUIDs"
-ECHO_TIME, ECHO_NUMBERS, POSITION, ORIENTATION = "0018,0081", "0018,0086", "0020,0032", "0020,0037"
-SERIES_UID, STUDY_UID, MODALITY = "0020,000e", "0020,000d", "0008,0060"
-ROWS, COLUMNS, PIXEL_SPACING, FRAMES = "0028,0010", "0028,0011", "0028,0030", "0028,0008"
-REPETITION_TIME, FLIP_ANGLE = "0018,0080", "0018,1314"
+ECHO_TIME, ECHO_NUMBERS = "EchoTime", "EchoNumbers"
+POSITION, ORIENTATION = "ImagePositionPatient", "ImageOrientationPatient"
+SERIES_UID, STUDY_UID, MODALITY = "SeriesInstanceUID", "StudyInstanceUID", "Modality"
+ROWS, COLUMNS, PIXEL_SPACING, FRAMES = "Rows", "Columns", "PixelSpacing", "NumberOfFrames"
+REPETITION_TIME, FLIP_ANGLE = "RepetitionTime", "FlipAngle"
 _SAMPLE = 20
 _SAME_IN_SIBLINGS = (ROWS, COLUMNS, PIXEL_SPACING, ORIENTATION, REPETITION_TIME, FLIP_ANGLE, MODALITY)
+_READ = (*_SAME_IN_SIBLINGS, ECHO_TIME, ECHO_NUMBERS, POSITION, SERIES_UID, STUDY_UID, FRAMES)
+
+Header = dict[str, str]
+"""Keyword of a tag -> its value as text, several values with backslashes between; what is not there is left out."""
 
 
 @dataclass
@@ -107,9 +113,11 @@ def look_behind(node: Any, database: Any = None) -> Iterator[DicomInput | None]:
                          "database says.", "Import the series again in the DICOM module and load it anew.",
                          files=len(files), missing=missing)
     files = list(dict.fromkeys(files))  # a multi-frame file may be named once for each frame
-    found = DicomInput(files, size=_size_of(files, database))
-    yield from _sort_echoes(found, database)
-    yield from _find_other_echoes(found, database)
+    headers: dict[str, Header] = {}
+    yield from elsewhere(_read_headers, files, headers)
+    found = DicomInput(files, size=_size_of(files, headers))
+    _sort_echoes(found, headers)
+    yield from _find_other_echoes(found, headers, database)
     yield found
 
 
@@ -120,69 +128,84 @@ def _database() -> Any:
     return getattr(slicer, "dicomDatabase", None)
 
 
-def _size_of(files: Sequence[str], database: Any) -> tuple[int, int, int] | None:
-    columns, rows, frames = (database.fileValue(files[0], tag).strip() for tag in (COLUMNS, ROWS, FRAMES))
+def _read_headers(files: Sequence[str], headers: dict[str, Header], stopped: Callable[[], bool]) -> None:
+    """Add the headers of `files`, for another thread: asked for a tag that it has not cached, Slicer's database would
+    read the whole file and write into its own, on the thread that draws."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+    from pydicom.multival import MultiValue
+
+    for path in files:
+        if stopped():
+            return
+        try:
+            read = dcmread(path, stop_before_pixels=True, specific_tags=list(_READ))
+        except (InvalidDicomError, OSError) as error:
+            raise DicomError("A DICOM file of the input volume cannot be read.",
+                             "Import the series again in the DICOM module and load it anew.") from error
+        values = {tag: read[tag].value for tag in _READ if tag in read}
+        headers[path] = {tag: "\\".join(map(str, value)) if isinstance(value, MultiValue) else str(value or "").strip()
+                         for tag, value in values.items()}
+
+
+def _size_of(files: Sequence[str], headers: Mapping[str, Header]) -> tuple[int, int, int] | None:
+    columns, rows, frames = (headers[files[0]].get(tag, "") for tag in (COLUMNS, ROWS, FRAMES))
     if frames or not (columns.isdigit() and rows.isdigit()):
         return None
     return int(columns), int(rows), len(files)
 
 
-def _sort_echoes(found: DicomInput, database: Any) -> Iterator[None]:
+def _sort_echoes(found: DicomInput, headers: Mapping[str, Header]) -> None:
     """Fill in `echoes` and `stacked`."""
     by_echo: dict[tuple[str, str], list[str]] = defaultdict(list)
-    places: set[tuple[str, str]] = set()
     for path in found.files:
-        by_echo[_echo_of(path, database)].append(path)
-        places.add((database.fileValue(path, POSITION), database.fileValue(path, ORIENTATION)))
-        yield None
+        by_echo[_echo_of(headers[path])].append(path)
+    places = {(headers[path].get(POSITION), headers[path].get(ORIENTATION)) for path in found.files}
     found.echoes = {key: by_echo[key] for key in sorted(by_echo, key=_echo_order)}
     # Echoes beside each other repeat every position; one slice acquired twice is no second echo.
     found.stacked = len(found.files) > 1 and len(found.files) >= 2 * len(places)
 
 
-def _find_other_echoes(found: DicomInput, database: Any) -> Iterator[None]:
+def _find_other_echoes(found: DicomInput, headers: dict[str, Header], database: Any) -> Iterator[None]:
     """Fill in `all_echoes`: the rest of the same series, and series of the study that differ in the echo only."""
-    first = found.files[0]
-    keys = set(found.echoes)
-    gathered, known = list(found.files), set(found.files)
-    own = database.seriesForFile(first) or database.fileValue(first, SERIES_UID)
-    for path in _files_of(database, own):
-        if path not in known:
-            keys.add(_echo_of(path, database))
-            gathered.append(path)
-            yield None
-    if len(keys) == 1 and not database.fileValue(first, FRAMES).strip().isdigit():
-        yield from _add_siblings(own, gathered, keys, database)
+    first, keys = headers[found.files[0]], set(found.echoes)
+    known = set(found.files)
+    rest = [path for path in _files_of(database, first.get(SERIES_UID, "")) if path not in known]
+    yield from elsewhere(_read_headers, rest, headers)
+    gathered = [*found.files, *rest]
+    keys |= {_echo_of(headers[path]) for path in rest}
+    if len(keys) == 1 and not first.get(FRAMES, "").isdigit():
+        yield from _add_siblings(gathered, keys, headers, database)
     found.all_echoes = gathered if len(keys) > 1 or found.stacked else []
 
 
-def _add_siblings(own: str, gathered: list[str], keys: set[tuple[str, str]], database: Any) -> Iterator[None]:
+def _add_siblings(gathered: list[str], keys: set[tuple[str, str]], headers: dict[str, Header],
+                  database: Any) -> Iterator[None]:
     """Series of the same study on the same grid with another echo time: how some scanners store a qDESS pair."""
-    first, count = gathered[0], len(gathered)
-    alike = [database.fileValue(first, tag) for tag in _SAME_IN_SIBLINGS]
-    places = {database.fileValue(path, POSITION) for path in gathered}
-    study = database.fileValue(first, STUDY_UID)
-    for series in database.seriesForStudy(study) if study else ():
+    first, count = headers[gathered[0]], len(gathered)
+    places = {headers[path].get(POSITION) for path in gathered}
+    for series in database.seriesForStudy(first[STUDY_UID]) if first.get(STUDY_UID) else ():
         files = _files_of(database, series)
         yield None
-        if series == own or len(files) != count:
+        if series == first.get(SERIES_UID) or len(files) != count:
             continue
-        same = [database.fileValue(files[0], tag) for tag in _SAME_IN_SIBLINGS] == alike
-        echo = _echo_of(files[0], database)
+        yield from elsewhere(_read_headers, files[:1], headers)
+        echo = _echo_of(headers[files[0]])
+        same = all(headers[files[0]].get(tag) == first.get(tag) for tag in _SAME_IN_SIBLINGS)
         if not same or echo in keys or not all(echo):
             continue
-        if {database.fileValue(path, POSITION) for path in files} == places:
+        yield from elsewhere(_read_headers, files[1:], headers)
+        if {headers[path].get(POSITION) for path in files} == places:
             keys.add(echo)
             gathered += files
-        yield None
 
 
 def _files_of(database: Any, series: str) -> list[str]:
     return [str(path) for path in database.filesForSeries(series)] if series else []
 
 
-def _echo_of(path: str, database: Any) -> tuple[str, str]:
-    return database.fileValue(path, ECHO_TIME).strip(), database.fileValue(path, ECHO_NUMBERS).strip()
+def _echo_of(header: Header) -> tuple[str, str]:
+    return header.get(ECHO_TIME, ""), header.get(ECHO_NUMBERS, "")
 
 
 def _echo_order(key: tuple[str, str]) -> tuple[float, float]:

@@ -93,6 +93,15 @@ class SetupPlan:
         """Whether the CPU build fits, with what unpacking needs."""
         return self.free_mb > self.installed_mb + self.download_mb
 
+    def lack(self) -> str:
+        """That it does not, in words, and what to do."""
+        from ..environment.places import gigabytes
+
+        sentence = _("The disk of {folder} has {free} free, and about {needed} are needed. Free some space, or choose "
+                     "another folder.")
+        return sentence.format(folder=self.folder, free=gigabytes(self.free_mb),
+                               needed=gigabytes(self.installed_mb + self.download_mb))
+
     def sentence(self) -> str:
         """All of it in words."""
         from ..environment.places import gigabytes

@@ -18,9 +18,9 @@ from .geometry import to_world
 from .request import JobRequest
 from .segment_export import TargetGrid, draw_labels
 from .segment_matching import match_segments, require_all
-from .volume_export import Picture, Writing, is_moved, picture_of, write_nrrd
+from .volume_export import Picture, elsewhere, is_moved, picture_of, write_nrrd
 
-_OF_ONE_RUN = ("input", "output", "segmentation", "echoes", "steps", "restart", "timeout", "truth")
+_OF_ONE_RUN = ("input", "output", "segmentation", "echoes", "steps", "restart", "timeout", "truth", "device")
 """Options that a repeated analysis does not take over from the earlier run's config.json."""
 _SHAPE_SWITCHES = ("perform_bone_only_nsm", "perform_bone_and_cart_nsm")
 """What nsm_type and perform_nsm stand for; both spellings at once would contradict each other."""
@@ -89,10 +89,13 @@ def export_inputs(request: JobRequest, folder: Path, output: Path | None = None)
         With one sentence and where to look in the panel; SegmentMappingError carries the mapping table.
     """
     exported, image = ExportedInputs(label_scheme=request.label_scheme), _Image()
+    earlier = _earlier_config(output) if request.reanalyse and output is not None else None
+    exported.input = Path(request.input_path) if request.input_path else _earlier_path(request, earlier, "input")
+    exported.echoes = Path(request.echo_path) if request.echo_path else _earlier_path(request, earlier, "echoes")
     yield from _export_input(request, folder, exported, image)
     yield from _export_echoes(request, folder, exported, image)
-    earlier = _earlier_config(output) if request.reanalyse and output is not None else None
-    yield from _export_segmentation(request, folder, exported, image, _edit_target(earlier, output))
+    edit = _edit_target(earlier, output) if exported.input is not None else None
+    yield from _export_segmentation(request, folder, exported, image, edit)
     _write_config(request, folder, exported, earlier)
     if exported.input is None and exported.segmentation is not None:
         exported.input, exported.segmentation, exported.is_labels = exported.segmentation, None, True
@@ -107,8 +110,6 @@ def export_all(request: JobRequest, folder: Path, output: Path | None = None) ->
 
 def _export_input(request: JobRequest, folder: Path, exported: ExportedInputs, image: _Image) -> Iterator[None]:
     node = request.input_node
-    if request.input_path:
-        exported.input = Path(request.input_path)
     if node is None:
         return
     exported.is_labels = node.IsA("vtkMRMLLabelMapVolumeNode")
@@ -124,7 +125,7 @@ def _export_input(request: JobRequest, folder: Path, exported: ExportedInputs, i
     yield None
     image.grid = TargetGrid.of_picture(picture)
     exported.input = folder / "input.nrrd"
-    yield from _elsewhere(write_nrrd, picture, exported.input)
+    yield from elsewhere(write_nrrd, picture, exported.input)
 
 
 def _use_dicom(node: Any, behind: DicomInput, folder: Path, exported: ExportedInputs, image: _Image) -> Iterator[None]:
@@ -134,7 +135,7 @@ def _use_dicom(node: Any, behind: DicomInput, folder: Path, exported: ExportedIn
     else:
         exported.notes.append(f"The volume holds {max(len(behind.echoes), 2)} echoes, one on top of the other; "
                               "they are told apart for the analysis.")
-    yield from _elsewhere(gather, behind.files, exported.input)
+    yield from elsewhere(gather, behind.files, exported.input)
 
 
 def _may_use_dicom(node: Any, exported: ExportedInputs) -> bool:
@@ -158,19 +159,8 @@ def _behind(node: Any) -> Iterator[Any]:
     return found
 
 
-def _elsewhere(function: Any, *arguments: Any) -> Iterator[None]:
-    """Run a function on another thread, yielding until it is done; whoever closes this early ends it."""
-    writing = Writing(function, *arguments)
-    try:
-        while not writing.done():
-            yield None
-    finally:
-        writing.stop()
-
-
 def _export_echoes(request: JobRequest, folder: Path, exported: ExportedInputs, image: _Image) -> Iterator[None]:
-    if request.echo_path:
-        exported.echoes = Path(request.echo_path)
+    if exported.echoes is not None:
         return
     if request.echo_node is not None:
         if not has_dicom(request.echo_node):
@@ -182,7 +172,7 @@ def _export_echoes(request: JobRequest, folder: Path, exported: ExportedInputs, 
         files = image.behind.all_echoes if image.behind else []
     if files and set(files) != set(image.behind.files if image.behind else ()):
         exported.echoes = folder / "echoes"
-        yield from _elsewhere(gather, list(dict.fromkeys(files)), exported.echoes)
+        yield from elsewhere(gather, list(dict.fromkeys(files)), exported.echoes)
 
 
 def _export_segmentation(request: JobRequest, folder: Path, exported: ExportedInputs, image: _Image,
@@ -199,10 +189,10 @@ def _export_segmentation(request: JobRequest, folder: Path, exported: ExportedIn
         picture = yield from _drawn(node, values, grid)
     yield None
     if edit is not None:
-        yield from _elsewhere(_write_correction, picture, edit)
+        yield from elsewhere(_write_correction, picture, edit)
         return
     exported.segmentation = folder / "segmentation.nrrd"
-    yield from _elsewhere(write_nrrd, picture, exported.segmentation)
+    yield from elsewhere(write_nrrd, picture, exported.segmentation)
 
 
 def _drawn(node: Any, values: dict[str, int], grid: TargetGrid) -> Iterator[Any]:
@@ -229,11 +219,31 @@ def _own_grid(node: Any) -> TargetGrid:
 
 
 def _earlier_config(output: Path) -> dict:
+    """The options of the earlier run, its side among them: without them the same knee would be measured another way.
+
+    Raises
+    ------
+    InvalidFormatError
+        When they cannot be read.
+    """
     try:
         values = json.loads((output / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        values = None
+    if not isinstance(values, dict):
+        raise InvalidFormatError("The options of the earlier run cannot be read from its folder (config.json).",
+                                 "Choose the segmentation under Inputs and press Apply instead.")
+    return values
+
+
+def _earlier_path(request: JobRequest, earlier: dict | None, key: str) -> Path | None:
+    """The files that the earlier run of a repeated analysis was given, while they are there; a node comes before them.
+
+    What had been exported from nodes has gone with that run's temporary folder, and is exported again.
+    """
+    path = Path(str((earlier or {}).get(key) or ""))
+    given = {"input": request.input_node, "echoes": request.echo_node}[key]
+    return path if given is None and path.is_absolute() and path.exists() else None
 
 
 def _edit_target(earlier: dict | None, output: Path | None) -> Path | None:

@@ -115,7 +115,8 @@ class KneePipelineLogicBase:
         """
         if self.busy:
             raise ConfigError("An analysis is running already.", "Wait until it has finished, or call cancel().")
-        bring_in = importer(outputSegmentation, replaces=replaces) if importResults else None
+        earlier = (replaces.import_id,) if replaces is not None else ()
+        bring_in = importer(outputSegmentation, replaces=earlier) if importResults else None
         job = self.job = KneeJob(request, processFactory, importer=bring_in)
         job.replaces = replaces
         if onDone is not None:

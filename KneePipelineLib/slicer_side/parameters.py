@@ -103,11 +103,9 @@ class KneePipelineParameters:
     skipFirstEcho: bool = False
     shapeModel: ShapeModel = ShapeModel.BONE_AND_CARTILAGE
     zipResults: bool = False
-    segmentMapping: str = ""
     resultsPath: str = ""
     resultsSegmentation: vtkMRMLSegmentationNode
     resultsVolume: vtkMRMLScalarVolumeNode
-    resultsInput: str = ""
     resultsRun: str = ""
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ..environment.child import CERTIFICATES, is_below
 from .process_base import FAILED_TO_START, JobProcess, end_family
 from .process_plain import PlainProcess
 from .process_qt import QtProcess
 
-_PASSED_ON = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "HTTP_PROXY",
-              "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_PASSED_ON = (*CERTIFICATES, "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy",
+              "no_proxy", "all_proxy")
 """Variables taken from Slicer's present environment, because its start-up environment leaves some of them out."""
 
 
@@ -30,13 +31,15 @@ def child_environment(python: Path | str | None = None) -> dict[str, str]:
     Notes
     -----
     ``os.environ`` is read, never written. Proxies and certificates are passed on although Slicer's start-up
-    environment leaves some of them out; every ``PYTHON*`` variable is dropped.
+    environment leaves some of them out, except for the bundle of certificates that Slicer's launcher has put in place
+    of the system's; every ``PYTHON*`` variable is dropped.
     """
     from .. import environment
 
-    variables = _startup_environment()
+    variables, slicer_home = _startup_environment(), os.environ.get("SLICER_HOME", "")
     for name in _PASSED_ON:
-        if name in os.environ:
+        is_slicers = name in CERTIFICATES and slicer_home and is_below(os.environ.get(name, ""), slicer_home)
+        if name in os.environ and not is_slicers:
             variables.setdefault(name, os.environ[name])
     variables.update({name: value for name, value in os.environ.items() if name.startswith("KNEEPIPELINE_")})
     cleaned = environment.child_environment(variables)

@@ -17,6 +17,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from ..environment import home
 from ..errors import DicomError
 from ..imaging import Volume
 from .dicom_nodes import UIDS_ATTRIBUTE
@@ -27,7 +28,7 @@ CATEGORY = "Knee"
 IMAGE, LABELLED, DICOM = "Digital knee", "Digital knee with labels", "Digital knee (DICOM, two echoes)"
 SEED, SIDE = 0, "right"
 _WAIT_S = 0.05
-_FOLDER = "KneePipeline_DigitalKnee"
+_FOLDER = "digital_knee"
 
 
 def register() -> None:
@@ -79,7 +80,8 @@ def make_labelled_image(source: Any = None, *, coarse: bool = False) -> Any:
 def make_dicom(source: Any = None, *, coarse: bool = False) -> Any:
     """A qDESS series of the digital knee in Slicer's DICOM database, and its first echo as a volume node.
 
-    The files lie in Slicer's cache folder, where a second call finds them again.
+    The files lie in KneePipeline's home folder, where a second call finds them again: the database holds no copy of
+    them, and Slicer's cache folder is pruned when Slicer starts.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def make_dicom(source: Any = None, *, coarse: bool = False) -> Any:
     database = getattr(slicer, "dicomDatabase", None)
     if database is None or not database.isOpen:
         raise DicomError("Slicer has no DICOM database open.", "Open the module DICOM once, then try again.")
-    folder = Path(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory()) / (_FOLDER + "_coarse" * coarse)
+    folder = home() / "samples" / (_FOLDER + "_coarse" * coarse)
     first, uids = _made(_("DICOM series"), lambda knee, grid: _write_series(knee, grid, folder), coarse)
     from DICOMLib import DICOMUtils
 
@@ -108,6 +110,7 @@ def _write_series(knee: Any, grid: Any, folder: Path) -> tuple[Volume, list[str]
 
     echoes = knee.qdess(grid)
     if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = folder.with_name(f"{folder.name}_{os.getpid()}")
         shutil.rmtree(unfinished, ignore_errors=True)
         write_dicom(echoes, unfinished, description="qDESS")

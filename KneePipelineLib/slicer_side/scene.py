@@ -21,10 +21,10 @@ from slicer.i18n import tr as _
 from ..errors import InvalidFormatError
 from .scene_changes import ImportStopped, SceneChanges
 from .scene_files import checked
-from .scene_results import ROLE, RUN, ImportedResults, ImportOptions
+from .scene_results import IMPORT, ROLE, RUN, ImportedResults, ImportOptions
 from .scene_steps import Import
 
-__all__ = ["ROLE", "RUN", "ImportOptions", "ImportStopped", "ImportedResults", "import_all", "import_results"]
+__all__ = ["IMPORT", "ROLE", "RUN", "ImportOptions", "ImportStopped", "ImportedResults", "import_all", "import_results"]
 
 
 def import_results(

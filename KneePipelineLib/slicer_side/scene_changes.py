@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -96,23 +96,22 @@ class SceneChanges:
 
 
 def remove_node(scene: Any, node: Any) -> None:
-    """Remove a node with its display nodes.
-
-    The items of a segmentation's segments, which would stay behind as orphans, go after it. (To remove the segments
-    themselves before it ends the process once a view has drawn the scene.)
-    """
+    """Remove a node with its display nodes; the engine removes its item, and those of its segments with it."""
     displays = []
     if node.IsA("vtkMRMLDisplayableNode"):
         displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
-    tree, orphans = scene.GetSubjectHierarchyNode(), vtk.vtkIdList()
-    if node.IsA("vtkMRMLSegmentationNode"):
-        tree.GetItemChildren(tree.GetItemByDataNode(node), orphans)
     scene.RemoveNode(node)
-    for i in range(orphans.GetNumberOfIds()):
-        tree.RemoveItem(orphans.GetId(i), False, False)
     for display in displays:
         if display is not None and scene.IsNodePresent(display):
             scene.RemoveNode(display)
+
+
+def items_with(tree: Any, attribute: str, values: Collection[str]) -> list[int]:
+    """The items of the whole tree whose attribute is one of `values`."""
+    everything = vtk.vtkIdList()
+    tree.GetItemChildren(tree.GetSceneItemID(), everything, True)
+    items = [everything.GetId(i) for i in range(everything.GetNumberOfIds())]
+    return [item for item in items if tree.GetItemAttribute(item, attribute) in values]
 
 
 def with_ancestors(tree: Any, item: int) -> list[int]:

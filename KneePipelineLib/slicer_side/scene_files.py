@@ -12,11 +12,14 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..errors import InvalidFormatError, MissingFileError
 from ..imaging import Volume, read_image, read_labels
+from ..imaging.labels import CARTILAGES, LATERAL_MENISCUS, MEDIAL_MENISCUS
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _VTK_TYPES = {"uint8": vtk.VTK_UNSIGNED_CHAR, "int16": vtk.VTK_SHORT, "uint16": vtk.VTK_UNSIGNED_SHORT,
               "int32": vtk.VTK_INT, "float32": vtk.VTK_FLOAT, "float64": vtk.VTK_DOUBLE}
 _TITLE_BYTES = 512
+_SOFT = np.zeros(1 << 16, dtype=bool)
+_SOFT[[*CARTILAGES, MEDIAL_MENISCUS, LATERAL_MENISCUS]] = True
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
@@ -52,10 +55,22 @@ def read_label_map(path: Path) -> LabelMap:
     return LabelMap(volume.with_array(array), boxes_of(array))
 
 
-def read_scalar_volume(path: Path) -> Volume:
-    """An image as float32, 0 where nothing was measured (NaN), because Slicer's windows and histograms know no NaN."""
+def read_scalar_volume(path: Path, within: Path | None = None) -> Volume:
+    """An image as float32, 0 where nothing was measured (NaN), because Slicer's windows and histograms know no NaN.
+
+    Parameters
+    ----------
+    within : path, optional
+        A label map on the same grid: outside of its cartilages and menisci the image becomes 0. A T2 map is noise
+        there, in bone and fat, and would hide the cartilage. Labels on another grid, or none, leave the image whole.
+    """
     volume = read_image(checked(path), allow_nan=True)
-    return volume.with_array(np.nan_to_num(np.ascontiguousarray(volume.array, dtype=np.float32), nan=0.0))
+    array = np.nan_to_num(np.ascontiguousarray(volume.array, dtype=np.float32), nan=0.0)
+    if within is not None and within.is_file():
+        labels = read_labels(within)
+        if labels.same_grid(volume):
+            array[~_SOFT[labels.array]] = 0.0
+    return volume.with_array(array)
 
 
 def read_surface(path: Path) -> Any:
@@ -70,6 +85,8 @@ def read_surface(path: Path) -> Any:
     """
     reader = vtk.vtkXMLPolyDataReader() if path.suffix == ".vtp" else vtk.vtkPolyDataReader()
     reader.SetFileName(str(checked(path)))
+    for problem in ("ErrorEvent", "WarningEvent"):  # what is wrong is said below, in a sentence
+        reader.AddObserver(problem, lambda *_: None)
     reader.Update()
     mesh = reader.GetOutput()
     if not mesh.GetNumberOfPoints() or not mesh.GetNumberOfCells():

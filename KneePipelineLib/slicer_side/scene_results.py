@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 ROLE, RUN, IMPORT = "KneePipeline.role", "KneePipeline.run", "KneePipeline.import"
-"""Attributes of every node that an import made: the output's role, when its run was made (``created`` in
-results.json), and which import brought it."""
+"""Attributes of every node that an import made, and of the tree item of its folder: the output's role, when its run was
+made (``created`` in results.json), and which import brought it."""
+FOLDER_ROLE = "results_folder"
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class ImportOptions:
     under_transform : bool
         The results lie in the reference volume's own coordinates (its files were analysed), so they go under its
         parent transform. Otherwise they lie in the world.
-    replace_folder : int
-        Subject hierarchy item of an earlier import, which is removed once this one is complete; 0 for none.
+    replaces : tuple of str
+        `ImportedResults.import_id` of earlier imports, which are removed once this one is complete: their nodes
+        wherever they lie by then, and their own folders. Nothing else ever is.
     """
 
     segmentation: bool = True
@@ -42,7 +44,7 @@ class ImportOptions:
     closed_surface: bool = True
     segment_ids: Mapping[int, str] | None = None
     under_transform: bool = False
-    replace_folder: int = 0
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass
@@ -53,6 +55,8 @@ class ImportedResults:
     ----------
     record : dict
         results.json.
+    import_id : str
+        Which import it was; the nodes and the folder bear it as attribute.
     folder_item : int
         Subject hierarchy item of the folder that holds them.
     segmentation, table, chart, t2, text : node or None
@@ -65,6 +69,7 @@ class ImportedResults:
 
     results_json: Path
     record: dict = field(repr=False)
+    import_id: str = ""
     folder_item: int = 0
     segmentation: Any = None
     table: Any = None

@@ -18,6 +18,7 @@ from .scene_files import LabelMap, oriented_image
 from .segment_matching import match_one
 
 LABELS, SURFACE = "Binary labelmap", "Closed surface"
+_REPRESENTATIONS = (LABELS, SURFACE, "Fractional labelmap")
 _FILL_OPACITY = 0.35
 _LIGHTER = {L.DEEP_OFFSET: 0.0, L.SUPERFICIAL_OFFSET: 0.45}
 
@@ -58,7 +59,7 @@ def add_segmentation(
 
 def fill_segmentation(
     changes: SceneChanges, node: Any, labels: LabelMap, *, side: str = "unknown",
-    segment_ids: Mapping[int, str] | None = None, source: Any = None,
+    segment_ids: Mapping[int, str] | None = None, source: Any = None, surfaces_follow: bool = False,
 ) -> dict[int, str]:
     """Put a label map into a person's segmentation node: their segments keep identity, name and colour.
 
@@ -73,6 +74,9 @@ def fill_segmentation(
         Which segment holds which structure; otherwise found by tag, terminology and name.
     source : vtkMRMLTransformNode, optional
         What the label map lies under; in the world by default.
+    surfaces_follow : bool
+        `closed_surfaces` comes next: the present surfaces stay until then, or a view would make new ones by itself, on
+        the whole grid.
 
     Returns
     -------
@@ -98,9 +102,9 @@ def fill_segmentation(
             ids[value] = own_id
             continue
         changes.on_undo(_restorer(segment))
-        segment.RemoveAllRepresentations()
         segment.SetLabelValue(value)
-        segment.AddRepresentation(LABELS, image)
+        _set_representations(segment, {LABELS: image, **({SURFACE: segment.GetRepresentation(SURFACE)}
+                                                         if surfaces_follow else {})})
         ids[value] = holders[0]
         if value in L.BY_VALUE:
             terminology.describe(segment, value, side)
@@ -210,21 +214,29 @@ def _surface_of(segmentation: Any, labels: LabelMap, value: int) -> Any:
 
 def _restorer(segment: Any) -> Any:
     """A function that makes a segment what it is now."""
-    representations = {name: segment.GetRepresentation(name) for name in (LABELS, SURFACE, "Fractional labelmap")}
+    representations = {name: segment.GetRepresentation(name) for name in _REPRESENTATIONS}
     value, tags = segment.GetLabelValue(), {}
     for name in (terminology.STRUCTURE_TAG, segment.GetTerminologyEntryTagName()):
         tags[name] = terminology.tag_of(segment, name)
 
     def restore() -> None:
-        segment.RemoveAllRepresentations()
         segment.SetLabelValue(value)
-        for name, data in representations.items():
-            if data is not None:
-                segment.AddRepresentation(name, data)
+        _set_representations(segment, representations)
         for name, text in tags.items():
             segment.SetTag(name, text) if text else segment.RemoveTag(name)
 
     return restore
+
+
+def _set_representations(segment: Any, wanted: Mapping[str, Any]) -> None:
+    """Give a segment these representations and no other, never taking the last one away in between: a view that finds
+    none complains."""
+    for name in _REPRESENTATIONS:
+        if wanted.get(name) is not None:
+            segment.AddRepresentation(name, wanted[name])
+    for name in _REPRESENTATIONS:
+        if wanted.get(name) is None and segment.GetRepresentation(name) is not None:
+            segment.RemoveRepresentation(name)
 
 
 def _into_coordinates_of(node: Any, source: Any) -> Any:

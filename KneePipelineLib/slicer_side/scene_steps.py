@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import slicer
 from slicer.i18n import tr as _
 
 from ..imaging import labels as L
 from . import colours, scene_models, scene_segmentation, scene_tables, scene_texts, scene_volumes
-from .scene_changes import SceneChanges, nodes_below, remove_node, with_ancestors
+from .scene_changes import SceneChanges, items_with, nodes_below, remove_node, with_ancestors
 from .scene_files import read_label_map, read_scalar_volume
-from .scene_results import IMPORT, ROLE, RUN, ImportedResults, ImportOptions
+from .scene_results import FOLDER_ROLE, IMPORT, ROLE, RUN, ImportedResults, ImportOptions
 
 _REPEATED = {"thickness_table", "thickness_record", "t2_record"}
 """Roles whose numbers come with the results table."""
@@ -44,7 +45,7 @@ class Import:
         self.outputs = [o for o in listed if o["role"] not in _REPEATED
                         and not (o["role"].endswith(_ALTERNATIVE) and o["role"][: -len(_ALTERNATIVE)] in roles)]
         self.shape_folder = 0
-        self.import_id = uuid4().hex
+        self.results.import_id = uuid4().hex
         if not options.segmentation:
             self.results.segmentation = segmentation
 
@@ -56,7 +57,8 @@ class Import:
         labels = self._label_outputs()
         volumes = self._of_type("volume") if self.options.t2 else []
         reading = {o["path"]: pool.submit(read_label_map, self.folder / o["path"]) for o in labels}
-        reading |= {o["path"]: pool.submit(read_scalar_volume, self.folder / o["path"]) for o in volumes}
+        reading |= {o["path"]: pool.submit(read_scalar_volume, self.folder / o["path"], self._mask_of(o))
+                    for o in volumes}
         yield from self._models()
         for output in labels:
             yield from self._labels(output, reading.pop(output["path"]))
@@ -69,9 +71,9 @@ class Import:
                 yield _("Colours of T2")
             yield from self._volume(output, volume, table if output.get("units") == "ms" else None)
         yield from self._texts()
-        if self.options.replace_folder:
+        if self.options.replaces:
             with self.changes.recorded():
-                self._replace(self.options.replace_folder)
+                self._replace(set(self.options.replaces))
             yield _("Earlier results removed")
 
     # --- the parts -----------------------------------------------------------------------------------------------
@@ -107,7 +109,8 @@ class Import:
             if is_main and self.changes.present(self.given):
                 node = self.given
                 ids = scene_segmentation.fill_segmentation(self.changes, node, labels, side=self.side,
-                                                           segment_ids=self.options.segment_ids, source=self.transform)
+                                                           segment_ids=self.options.segment_ids, source=self.transform,
+                                                           surfaces_follow=self.options.closed_surface)
             else:
                 values = _VALUES_OF.get(output["role"])
                 node, ids = scene_segmentation.add_segmentation(
@@ -133,26 +136,36 @@ class Import:
     def _tables(self) -> Iterator[str]:
         if not self.options.table:
             return
-        name = f"{_side_word(self.side)} knee: regions"
-        table = self._make("region_table", lambda: scene_tables.add_region_table(
-            self.changes, self.results.record, name))
-        if table is not None:
-            self.results.table = table
-            yield _("Table of the regions")
-        for role in scene_tables.CHARTS if table is not None and self.options.chart else ():
-            series = self._make("plot_series", lambda role=role: scene_tables.add_series(self.changes, role, table))
-            if series is None:
-                continue
-            yield _("Bars of the chart")
-            chart = self._make(role, lambda role=role, series=series: scene_tables.add_chart(
-                self.changes, role, series))
-            self.results.chart = self.results.chart or chart
-            yield _("Chart of the regions")
+        for role, key, what, sentence in (("region_table", "regions", "regions", _("Table of the regions")),
+                                          ("meniscus_table", "menisci", "menisci", _("Table of the menisci"))):
+            name = f"{_side_word(self.side)} knee: {what}"
+            table = self._make(role, lambda key=key, name=name: scene_tables.add_region_table(
+                self.changes, self.results.record.get(key) or {}, name))
+            if table is not None:
+                self.results.table = table if role == "region_table" else self.results.table
+                yield sentence
+        for role in scene_tables.CHARTS if self.options.chart else ():
+            yield from self._chart(role)
         for output in self._of_type("table"):
             if output["path"].endswith(".csv"):
                 self._make(output["role"], lambda output=output: scene_tables.add_csv_table(
                     self.changes, self.folder / output["path"], output["title"]))
                 yield output["title"]
+
+    def _chart(self, role: str) -> Iterator[str]:
+        regions = scene_tables.charted(self.results.record, role)
+        if not regions:
+            return
+        table = self._make(f"{role}_bars", lambda: scene_tables.add_bar_table(self.changes, role, regions))
+        yield _("Heights of the bars")
+        bars = []
+        for region in regions:
+            bars.append(self._make("plot_series", lambda region=region: scene_tables.add_bar(
+                self.changes, region, table)))
+            yield _("Bars of the chart")
+        chart = self._make(role, lambda: scene_tables.add_chart(self.changes, role, bars))
+        self.results.chart = self.results.chart or chart
+        yield _("Chart of the regions")
 
     def _volume(self, output: dict, volume: Any, table: Any) -> Iterator[str]:
         node = self._make(output["role"], lambda: scene_volumes.add_volume(self.changes, output, volume, table))
@@ -200,38 +213,53 @@ class Import:
         tree.SetItemParent(item, parent)
 
     def _mark(self, node: Any, role: str) -> None:
-        for name, value in ((ROLE, role), (RUN, self.results.record.get("created", "")), (IMPORT, self.import_id)):
+        for name, value in self._marks(role).items():
             node.SetAttribute(name, value)
+
+    def _marks(self, role: str) -> dict[str, str]:
+        return {ROLE: role, RUN: self.results.record.get("created", ""), IMPORT: self.results.import_id}
 
     def _make_folder(self) -> None:
         tree = self.changes.scene.GetSubjectHierarchyNode()
         neighbour = self._present_reference() or (self.given if self.changes.present(self.given) else None)
         item = tree.GetItemByDataNode(neighbour) if neighbour is not None else 0
         parent = tree.GetItemParent(item) if item else tree.GetSceneItemID()
-        old = self.options.replace_folder
-        if old and old in with_ancestors(tree, parent):
-            parent = tree.GetItemParent(old)
-        self.results.folder_item = self.changes.add_folder(parent, f"{_side_word(self.side)} knee: KneePipeline")
+        old = set(self._folders_of(self.options.replaces))
+        parent = next(item for item in [*with_ancestors(tree, parent), tree.GetSceneItemID()]
+                      if not old & set(with_ancestors(tree, item)))
+        folder = self.changes.add_folder(parent, f"{_side_word(self.side)} knee: KneePipeline")
+        for name, value in self._marks(FOLDER_ROLE).items():
+            tree.SetItemAttribute(folder, name, value)
+        self.results.folder_item = folder
 
-    def _replace(self, old: int) -> None:
-        """Remove an earlier import: its nodes and its folder; what a person put there moves to the new one."""
+    def _folders_of(self, imports: Collection[str]) -> list[int]:
+        """The folders that imports made: an item that is none, wherever their nodes lie now, is never touched."""
+        tree = self.changes.scene.GetSubjectHierarchyNode()
+        folder = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
+        return [item for item in items_with(tree, IMPORT, imports)
+                if tree.GetItemAttribute(item, ROLE) == FOLDER_ROLE and tree.IsItemLevel(item, folder)]
+
+    def _replace(self, imports: set[str]) -> None:
+        """Remove earlier imports: their nodes and their folders; what a person put there moves to the new one."""
         scene = self.changes.scene
         tree = scene.GetSubjectHierarchyNode()
-        below = nodes_below(tree, old)
-        imports = {node.GetAttribute(IMPORT) for node in below} - {None, self.import_id}
+        folders = self._folders_of(imports)
+        below = [node for folder in folders for node in nodes_below(tree, folder)]
         if self.changes.present(self.given) and self.given.GetAttribute(ROLE):
             self._mark(self.given, self.given.GetAttribute(ROLE))
-        for node in [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]:
-            # Colour tables and legends too, which have no place in the tree; some went with their model already.
+        for node in [scene.GetNthNode(i) for i in reversed(range(scene.GetNumberOfNodes()))]:
+            # Colour tables and legends too, which have no place in the tree; some went with their model already. The
+            # newest first: a view draws the legend as long as it is there, and complains once its colours are not.
             if self.changes.present(node) and node.GetAttribute(IMPORT) in imports:
                 remove_node(scene, node)
         for node in below:
             item = tree.GetItemByDataNode(node) if node.GetScene() is not None else 0
             if item and tree.GetItemParent(item) != self.results.folder_item:
                 tree.SetItemParent(item, self.results.folder_item)
-        name = tree.GetItemName(old)
-        tree.RemoveItem(old, False, True)
-        tree.SetItemName(self.results.folder_item, name)
+        for folder in folders:
+            name = tree.GetItemName(folder)
+            tree.RemoveItem(folder, False, True)
+            tree.SetItemName(self.results.folder_item, name)
         self._rename()
 
     def _rename(self) -> None:
@@ -261,6 +289,11 @@ class Import:
             structure = L.BY_VALUE.get(value)
             if structure is not None and structure.name in shown:
                 node.GetDisplayNode().SetSegmentVisibility3D(own_id, False)
+
+    def _mask_of(self, output: dict) -> Path | None:
+        """The labels outside of whose soft tissues a T2 map is noise."""
+        named = output.get("reference") if output["role"] == "t2_map" else None
+        return self.folder / named if named else None
 
     def _label_outputs(self) -> list[dict]:
         wanted = [o for o in self._of_type("labels")

@@ -1,4 +1,4 @@
-"""Numbers in the scene: the tables of a run, a table of the regions for people, and bar charts of it."""
+"""Numbers in the scene: the tables of a run, tables of the regions and menisci for people, bar charts of regions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .scene_changes import SceneChanges
 from .scene_files import checked
 
 REGION_COLUMN = "Region"
+_GREY = (160, 160, 160)
 _HEADINGS = {
     "mm_mean": "Mean thickness (mm)", "mm_std": "SD (mm)", "mm_median": "Median (mm)", "VC_mm3": "Volume (mm3)",
     "tAB_mm2": "Total bone area (mm2)", "cAB_mm2": "Covered area (mm2)", "dAB_mm2": "Denuded area (mm2)",
@@ -25,17 +26,23 @@ _HEADINGS = {
     "deep_t2_ms_mean": "T2 deep, mean (ms)", "deep_t2_ms_std": "T2 deep, SD (ms)",
     "deep_t2_ms_median": "T2 deep, median (ms)", "superficial_t2_ms_mean": "T2 superficial, mean (ms)",
     "superficial_t2_ms_std": "T2 superficial, SD (ms)", "superficial_t2_ms_median": "T2 superficial, median (ms)",
+    "volume_mm3": "Volume (mm3)", "extrusion_mm": "Extrusion (mm)", "coverage_percent": "Tibial cartilage covered (%)",
 }
 CHARTS = {
-    "thickness_chart": ("mm_mean", "Cartilage thickness by region", "Mean thickness (mm)", (0.25, 0.53, 0.78)),
-    "t2_chart": ("t2_ms_mean", "Cartilage T2 by region", "Mean T2 (ms)", (0.80, 0.47, 0.22)),
+    "thickness_chart": ("mm_mean", "Cartilage thickness by region", "Mean thickness (mm)"),
+    "t2_chart": ("t2_ms_mean", "Cartilage T2 by region", "Mean T2 (ms)"),
 }
-"""Role -> measure, title, axis title, colour of the bars."""
+"""Role -> measure, title, axis title."""
 
 
-def add_region_table(changes: SceneChanges, record: dict, name: str) -> Any | None:
-    """One row a region, one column a measure that any region has, and the quality flag; None without regions."""
-    regions = record.get("regions", {})
+def add_region_table(changes: SceneChanges, regions: dict[str, dict], name: str) -> Any | None:
+    """One row a region, one column a measure that any region has, and the quality flag; None without regions.
+
+    Parameters
+    ----------
+    regions : dict
+        ``regions`` of results.json, or its ``menisci``.
+    """
     if not regions:
         return None
     measures = list(dict.fromkeys(m for region in regions.values() for m in region["measures"]))
@@ -78,30 +85,48 @@ def add_csv_table(changes: SceneChanges, path: Path, name: str) -> Any:
     return node
 
 
-def add_series(changes: SceneChanges, role: str, table: Any) -> Any | None:
-    """The bars of a chart: one a region of the region table; None if the table lacks the measure."""
-    measure, title, _axis, colour = CHARTS[role]
-    if table.GetTable().GetColumnByName(heading(measure)) is None:
-        return None
-    node = changes.scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", title)
-    node.SetAndObserveTableNodeID(table.GetID())
-    node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
-    node.SetXColumnName("")
-    node.SetYColumnName(heading(measure))
-    node.SetLabelColumnName(REGION_COLUMN)
-    node.SetColor(*colour)
+def charted(record: dict, role: str) -> list[dict]:
+    """The regions that have a bar in a chart."""
+    return [region for region in record.get("regions", {}).values() if CHARTS[role][0] in region["measures"]]
+
+
+def add_bar_table(changes: SceneChanges, role: str, regions: list[dict]) -> Any:
+    """The heights of a chart's bars: one row, one column a region."""
+    measure, title, _axis = CHARTS[role]
+    node = changes.scene.AddNewNodeByClass("vtkMRMLTableNode", f"{title}: bars")
+    table = vtk.vtkTable()
+    for region in regions:
+        table.AddColumn(_numbers(region["title"], [region["measures"][measure]]))
+    _show_titles(node, table)
     return node
 
 
-def add_chart(changes: SceneChanges, role: str, series: Any) -> Any:
-    """The chart around `add_series`. It is shown when a person asks for it."""
-    title, axis = CHARTS[role][1:3]
+def add_bar(changes: SceneChanges, region: dict, table: Any) -> Any:
+    """The bar of one region, in its segment's colour.
+
+    Each is a series of its own, because Slicer's charts write no words on an axis: a name stands in the legend only,
+    and the legend names series.
+    """
+    node = changes.scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", region["title"])
+    node.SetName(region["title"])  # the legend says it, so no number after it
+    node.SetAndObserveTableNodeID(table.GetID())
+    node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
+    node.SetXColumnName("")
+    node.SetYColumnName(region["title"])
+    node.SetColor(*(part / 255 for part in region.get("color", _GREY)))
+    return node
+
+
+def add_chart(changes: SceneChanges, role: str, bars: list[Any]) -> Any:
+    """The chart around its bars. It is shown when a person asks for it."""
+    _measure, title, axis = CHARTS[role]
     node = changes.scene.AddNewNodeByClass("vtkMRMLPlotChartNode", title)
-    node.AddAndObservePlotSeriesNodeID(series.GetID())
+    for bar in bars:
+        node.AddAndObservePlotSeriesNodeID(bar.GetID())
     node.SetTitle(title)
-    node.SetXAxisTitle(REGION_COLUMN)
+    node.SetXAxisTitle(_("Regions, in the order of the legend"))
     node.SetYAxisTitle(axis)
-    node.SetLegendVisibility(False)
+    node.SetLegendVisibility(True)
     node.SetYAxisRangeAuto(True)
     return node
 

@@ -65,7 +65,8 @@ def details(record: dict, scores: dict[str, Any] | None = None) -> str:
                                       record.get("errors", [])])
     lines += _section("Not done", [f"{s['part']}: {s['reason']}" for s in record.get("skipped", [])])
     lines += _section("Software", [f"{name} {version}" for name, version in run.get("versions", {}).items()])
-    lines += ["", "On the models 0 mm means that there is no cartilage. A T2 of 0 ms means that none was measured."]
+    lines += ["", "On the models 0 mm means that there is no cartilage. A T2 of 0 ms means that none was measured.",
+              "The T2 map in the scene holds cartilages and menisci; the whole map is in the results folder."]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidFormatError
 from ..imaging.labels import BY_NAME, BY_VALUE, FEMORAL_CARTILAGE, STRUCTURES, SUBREGIONS
-from ..morphometry.segments import structure_of_name
+from ..structure_names import named_structure, speaks_of_the_knee
 from .terminology import STRUCTURE_TAG, tag_of, value_of_entry
 
 LEFT_OUT = 0
@@ -42,6 +42,8 @@ class SegmentMatch:
         ``terminology``, ``name``, ``person``, or empty.
     reason : str
         Why it could not be matched.
+    part : bool
+        Whether it is only a part of the structure, so that others may share it.
     """
 
     segment_id: str
@@ -49,6 +51,7 @@ class SegmentMatch:
     value: int | None
     matched_by: str = ""
     reason: str = ""
+    part: bool = False
 
     @property
     def structure(self) -> str:
@@ -117,16 +120,30 @@ def match_one(segment: Any, segment_id: str = "") -> SegmentMatch:
     structures, a person decides: one of the two was forgotten when the segment was made from another.
     """
     name = segment.GetName() or ""
-    coded, named = _coded(segment), structure_of_name(name)
+    coded, named = _coded(segment), _named(name)
     if coded is not None and named is not None and coded != named:
         return SegmentMatch(segment_id, name, None, reason=f"Its terminology says {BY_VALUE[coded].title.lower()}, its "
                             f"name {BY_VALUE[named].title.lower()}.")
+    if coded is not None and named is None and speaks_of_the_knee(name):
+        return SegmentMatch(segment_id, name, None, reason=f"Its terminology says {BY_VALUE[coded].title.lower()}, but "
+                            "its name holds words that are not known.")
     if coded is not None:
-        return SegmentMatch(segment_id, name, coded, "terminology")
+        return SegmentMatch(segment_id, name, coded, "terminology", part=_is_part(segment, name))
     if named is not None:
-        return SegmentMatch(segment_id, name, named, "name")
+        return SegmentMatch(segment_id, name, named, "name", part=_is_part(segment, name))
     return SegmentMatch(segment_id, name, None, reason="Neither its terminology nor its name is that of a structure "
                         "of the knee.")
+
+
+def _named(name: str) -> int | None:
+    found = named_structure(name)
+    known = None if found is None else BY_NAME.get(found.structure)
+    return None if known is None else known.value
+
+
+def _is_part(segment: Any, name: str) -> bool:
+    found = named_structure(name)
+    return BY_NAME.get(tag_of(segment, STRUCTURE_TAG)) in SUBREGIONS or (found is not None and found.part)
 
 
 def _coded(segment: Any) -> int | None:
@@ -137,14 +154,14 @@ def _coded(segment: Any) -> int | None:
 
 
 def _without_doubles(matches: list[SegmentMatch]) -> list[SegmentMatch]:
-    """Two segments that are one and the same structure are left to a person; femoral cartilage may be in parts."""
-    seen: set[int] = set()
+    """Two segments that are one and the same structure are left to a person, unless each is a part of it."""
+    seen: dict[int, bool] = {}
     kept = []
     for match in matches:
-        double = match.value in seen and match.matched_by != "person" and match.value != FEMORAL_CARTILAGE
+        double = match.value in seen and match.matched_by != "person" and not (match.part and seen[match.value])
         if double and match.value:
             match = replace(match, value=None, matched_by="", reason="Another segment is the same structure.")
         elif match.value:
-            seen.add(match.value)
+            seen[match.value] = match.part and seen.get(match.value, True)
         kept.append(match)
     return kept

@@ -40,7 +40,7 @@ def whole_job(test: TestCase) -> None:
     after = thickness_in(ui)
     assert before.keys() == after.keys()
     changed = [region for region in before if before[region] != after[region]]
-    assert changed, "the correction changed no figure"
+    assert changed, f"the correction changed no figure: {ui.messageLabel.text}"
 
 
 def _run(test: TestCase, panel: Any, button: Any) -> None:

@@ -6,19 +6,12 @@ from typing import Any
 
 GROUP = "KneePipeline/"
 DEFAULTS: dict[str, bool | int | float | str] = {
-    "model": "bundled",
-    "device": "auto",
     "results_folder": "",
     "python": "",
     "base_python": "",
     "torch": "auto",
     "keep_log_open": False,
-    "show_models": True,
-    "show_table": True,
-    "show_chart": True,
-    "show_t2": True,
     "ask_before_scene_close": True,
-    "last_folder": "",
 }
 """Every key with its default, which also says its type. `results_folder` empty: below the package's own home.
 `python`: an existing interpreter that has everything and is used as it is; empty: the private environment."""
@@ -56,9 +49,8 @@ def set_value(key: str, new: Any) -> None:
 
 
 def forget_all() -> None:
-    """Remove every setting of the module."""
-    for key in DEFAULTS:
-        _settings().remove(GROUP + key)
+    """Remove every setting of the module, those of earlier versions too."""
+    _settings().remove(GROUP.rstrip("/"))
 
 
 def _settings() -> Any:

@@ -1,21 +1,29 @@
 """Standard terminology of segments: what Slicer, DICOM and a colleague's software call each structure of the knee.
 
-The codes are those of `imaging.labels.codes_of`, which are in the DICOM master lists that Slicer ships; category, type,
-modifier and region together name exactly one structure, so a segment is found again after a person renamed it.
+The codes are those of `imaging.labels.codes_of`; category, type, modifier and region together name exactly one
+structure, so a segment is found again after a person renamed it. Slicer ships lists of codes, in which its terminology
+dialog looks: they lack the tibia, and know no medial or lateral cartilage and meniscus. What they lack is in lists of
+our own, beside the module (Resources/Terminologies), which `register` gives to Slicer.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from ..imaging import labels as L
 
-TYPE_CONTEXT = "Segmentation category and type - DICOM master list"
-REGION_CONTEXT = "Anatomic codes - DICOM master list"
+SLICERS_TYPES = "Segmentation category and type - DICOM master list"
+SLICERS_REGIONS = "Anatomic codes - DICOM master list"
+OWN_TYPES = "Segmentation category and type - KneePipeline"
+OWN_REGIONS = "Anatomic codes - KneePipeline"
 STRUCTURE_TAG = "KneePipeline.structure"
 """Segment tag that holds our short name of the structure, for example ``med_tib_cart``; kept in files and bundles."""
+ANSWER_TAG = "KneePipeline.answer"
+"""Segment tag that holds what a person said a segment is: a canonical value, 0 for left out."""
 
 _NOTHING = ("", "", "")
+_TIBIA = L.BY_VALUE[L.TIBIA].code
 _PARTS = ("category", "type", "modifier", "region", "region_modifier")
 
 
@@ -40,11 +48,35 @@ def codes(value: int, side: str = "unknown") -> dict[str, L.Code]:
 
 
 def entry(value: int, side: str = "unknown") -> str:
-    """The codes of a canonical label value as Slicer stores them in a segment's ``TerminologyEntry`` tag."""
-    words = {part: "^".join(code) for part, code in codes(value, side).items()}
-    kind = "~".join((TYPE_CONTEXT, words["category"], words["type"], words["modifier"]))
-    place = "~".join((REGION_CONTEXT, words["region"], words["region_modifier"]))
+    """The codes of a canonical label value as Slicer stores them in a segment's ``TerminologyEntry`` tag.
+
+    Each half names the list that its codes are in: Slicer's where it has them, ours otherwise.
+    """
+    own = codes(value, side)
+    words = {part: "^".join(code) for part, code in own.items()}
+    # A modifier that is no side says where in the knee a tissue is, which Slicer's lists do not.
+    lacks = own["type"] == _TIBIA or L.codes_of(L.BY_VALUE[value]).modifier is not None
+    types = OWN_TYPES if lacks else SLICERS_TYPES
+    regions = SLICERS_REGIONS if own["region"] != _TIBIA else OWN_REGIONS
+    kind = "~".join((types, words["category"], words["type"], words["modifier"]))
+    place = "~".join((regions, words["region"], words["region_modifier"]))
     return f"{kind}~{place}"
+
+
+def register(folder: Path) -> None:
+    """Give our lists of codes to Slicer's terminology; where there is no such module, do nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        The module's Resources/Terminologies.
+    """
+    import slicer
+
+    module = getattr(slicer.modules, "terminologies", None)
+    if module is not None:
+        module.logic().LoadTerminologyFromFile(str(folder / "KneePipeline.term.json"))
+        module.logic().LoadRegionContextFromFile(str(folder / "KneePipelineRegions.term.json"))
 
 
 def value_of_entry(text: str) -> int | None:

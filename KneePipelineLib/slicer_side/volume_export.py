@@ -7,7 +7,7 @@ Only for nodes that have no DICOM files behind them. The copy is what costs the 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -143,6 +143,16 @@ def write_nrrd(picture: Picture, path: Path, stopped: Callable[[], bool] = lambd
         reason = (error.strerror or type(error).__name__).lower()
         raise KneePipelineError(f"The input volume could not be written to the temporary folder: {reason}.",
                                 "Free some space, or choose another temporary folder in Slicer's settings.") from None
+
+
+def elsewhere(function: Callable[..., None], *arguments: Any) -> Iterator[None]:
+    """Run a function on another thread (see `Writing`), yielding until it is done; closed early it is ended."""
+    writing = Writing(function, *arguments)
+    try:
+        while not writing.done():
+            yield None
+    finally:
+        writing.stop()
 
 
 class Writing:

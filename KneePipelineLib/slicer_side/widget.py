@@ -123,9 +123,9 @@ class KneePanel:
         """Measure again with the segmentation as it is now."""
         self.message.hide()
         if self._has_environment(self.reanalyse):
-            earlier = nodes_of_run(self.parameters.resultsRun)["folder_item"]
+            earlier = nodes_of_run(self.parameters.resultsRun)["imports"]
             said = self.inputs.mapping.values(self.parameters.resultsSegmentation)
-            self._start(reanalysis_of(self.parameters, said), importer_for(self.parameters, replace_folder=earlier))
+            self._start(reanalysis_of(self.parameters, said), importer_for(self.parameters, earlier))
 
     def cancel(self) -> None:
         """Stop the run."""
@@ -134,11 +134,12 @@ class KneePanel:
 
     def _start(self, request: JobRequest, importer: Callable[..., Any]) -> None:
         job = self.job = KneeJob(request, self._factory, importer=importer)
-        job.on_progress, job.on_text = self._on_progress, self.run.log
+        job.on_progress, job.on_text = self._on_progress, self.run.tell
         job.on_warning, job.on_done, job.on_failed = self._on_warning, self._on_done, self._on_failed
         job.on_cancelled = self._on_cancelled
         job.on_scene_close = self._ask_to_finish
-        self.run.begin()
+        given = (request.input_path, request.echo_path, request.output_folder, settings.value("results_folder"))
+        self.run.begin([str(path) for path in given if path])
         self.run.progress(0.0, "EXPORTING", "", None)
         self.run.note_device(self._device_note(request))
         self.ui.reanalyseButton.enabled = False
@@ -149,7 +150,9 @@ class KneePanel:
         if request.device == "cpu":
             return _("Computing on the CPU, as chosen under Advanced.")
         if request.device == "auto" and self.setup.only_cpu():
-            return _("Computing on the CPU: the environment was set up without a GPU. Segmenting takes minutes.")
+            note = _("Computing on the CPU: the environment was set up without a GPU.")
+            segments = request.segmentation_node is None
+            return f"{note} {_('Segmenting takes minutes.')}" if segments else note
         return ""
 
     def _has_environment(self, then: Callable[[], None]) -> bool:
@@ -178,10 +181,10 @@ class KneePanel:
 
     def _on_progress(self, fraction: float, stage: str, message: str, eta_s: float | None) -> None:
         self.run.progress(fraction, stage, message, eta_s)
-        self.run.log_once(message)
+        self.run.tell(message)
 
     def _on_warning(self, code: str, message: str) -> None:
-        self.run.log(message)
+        self.run.tell(message)
         if "CPU" in message:
             self.run.note_device(message)
 
@@ -197,7 +200,6 @@ class KneePanel:
         try:
             parameters.resultsPath = str(results_json.parent)
             parameters.resultsRun = imported.record.get("created", "")
-            parameters.resultsInput = str(request.input_path or "")
             parameters.resultsVolume = request.input_node if _in_scene(request.input_node) else None
             if not request.reanalyse:
                 parameters.resultsSegmentation = imported.segmentation
@@ -208,7 +210,7 @@ class KneePanel:
 
     def _on_failed(self, code: str, message: str, hint: str) -> None:
         self.run.idle()
-        self.run.log(f"{message} {hint}".strip())
+        self.run.tell(f"{message} {hint}".strip())
         mending = widget_wording.mending(code, message, hint)
         self.message.show(mending.text, widget_wording.button_text(mending.button), self._action(mending.button))
         if isinstance(self.job.error if self.job is not None else None, SegmentMappingError) and self.parameters:

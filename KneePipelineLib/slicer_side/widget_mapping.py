@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from .segment_matching import SegmentMatch, choices, match_segments
+from .terminology import ANSWER_TAG, tag_of
 
 _NOT_SAID = -1
 
@@ -57,7 +57,11 @@ class MappingPanel:
         Of `node`, or of the segmentation chosen under Inputs.
         """
         node = node or (self._parameters.segmentation if self._parameters is not None else None)
-        return _kept(self._parameters).get(node.GetID(), {}) if node is not None else {}
+        if node is None:
+            return {}
+        segmentation = node.GetSegmentation()
+        said = {own_id: tag_of(segmentation.GetSegment(own_id), ANSWER_TAG) for own_id in segmentation.GetSegmentIDs()}
+        return {own_id: int(text) for own_id, text in said.items() if text.isdecimal()}
 
     def unsaid(self) -> int:
         """How many segments of the one chosen under Inputs still wait for an answer."""
@@ -107,11 +111,9 @@ class MappingPanel:
         return chosen
 
     def _keep(self, segment_id: str, value: int) -> None:
-        node = self._node()
-        said = {key: kept for key, kept in self.values(node).items() if key != segment_id}
-        if value != _NOT_SAID:
-            said[segment_id] = value
-        self._parameters.segmentMapping = json.dumps({**_kept(self._parameters), node.GetID(): said})
+        """As a tag of the segment: it stays with it when the scene is saved, renumbered or added to another."""
+        segment = self._node().GetSegmentation().GetSegment(segment_id)
+        segment.SetTag(ANSWER_TAG, str(value)) if value != _NOT_SAID else segment.RemoveTag(ANSWER_TAG)
         self._on_changed()
 
 
@@ -122,12 +124,3 @@ def _matches(node: Any) -> list[SegmentMatch]:
         return match_segments(node)
     except InvalidFormatError:  # no segments (yet): said when Apply is pressed
         return []
-
-
-def _kept(parameters: Any) -> dict[str, dict[str, int]]:
-    """Every answer given so far: node ID -> segment ID -> value."""
-    try:
-        kept = json.loads(parameters.segmentMapping or "{}")
-        return {str(node): {str(key): int(value) for key, value in said.items()} for node, said in kept.items()}
-    except (ValueError, TypeError, AttributeError):
-        return {}

@@ -9,6 +9,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from .widget_model import READY, state_text
+from .widget_run import once
+from .widget_wording import plain
 
 _REMOVABLE = ("installed", "damaged", "interrupted")
 _HUB = "huggingface.co"
@@ -53,7 +55,7 @@ class ModelsPanel:
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         ui.modelsTree.connect("itemSelectionChanged()", self._selected)
         ui.acceptLicenceCheck.connect("toggled(bool)", self._show_buttons)
-        ui.downloadModelButton.connect("clicked(bool)", self._download_or_cancel)
+        ui.downloadModelButton.connect("clicked(bool)", once(self._download_or_cancel))
         ui.importModelButton.connect("clicked(bool)", self._import)
         ui.removeModelButton.connect("clicked(bool)", self._remove)
         ui.modelProgressBar.visible = False
@@ -87,7 +89,7 @@ class ModelsPanel:
                 row.setToolTip(column, f"{_(model.title)}: {_(model.purpose)}")
             about.setText(0, _("{purpose}\nLicence: {licence}").format(
                 purpose=_(model.purpose), licence=table.licence_text(model)))
-            about.setFlags(qt.Qt.ItemIsEnabled)
+            about.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
             row.addChild(about)
             self._ui.modelsTree.addTopLevelItem(row)
             about.setFirstColumnSpanned(True)
@@ -105,7 +107,8 @@ class ModelsPanel:
 
     def _chosen_name(self) -> str:
         item = self._ui.modelsTree.currentItem()
-        index = self._ui.modelsTree.indexOfTopLevelItem(item) if item is not None else -1
+        # What a model is for stands in a line of its own below its name, and belongs to it.
+        index = self._ui.modelsTree.indexOfTopLevelItem(item.parent() or item) if item is not None else -1
         return self._names[index] if 0 <= index < len(self._names) else ""
 
     def _selected(self) -> None:
@@ -224,7 +227,7 @@ class ModelsPanel:
             self._say(_("{doing}: cancelled.").format(doing=self._busy_with))
         else:
             words = self._error or " ".join(_own_words(process))
-            self._say(_("{doing} failed. {words}").format(doing=self._busy_with, words=words))
+            self._say(_("{doing} failed. {words}").format(doing=self._busy_with, words=plain(words)))
         self.refresh()
         self._on_changed()
 

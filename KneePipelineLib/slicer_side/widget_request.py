@@ -33,13 +33,17 @@ def request_of(parameters: Any, segment_values: Mapping[str, int]) -> JobRequest
 
 
 def reanalysis_of(parameters: Any, segment_values: Mapping[str, int]) -> JobRequest:
-    """The run that Re-analyse asks for: the latest one again, with the segmentation as it is now."""
+    """The run that Re-analyse asks for: the latest one again, with the segmentation as it is now.
+
+    Its side, its options and its input files are those of the earlier run, which its folder holds; what stands in the
+    panel by now may be meant for the next knee. Processor and time limit are the computer's and not the knee's: those
+    are the panel's.
+    """
     return JobRequest(
-        input_node=parameters.resultsVolume, input_path=parameters.resultsInput or None,
-        segmentation_node=parameters.resultsSegmentation, segment_values=dict(segment_values),
-        side=parameters.side.value, device=parameters.device.value,
-        timeout_s=parameters.timeoutMinutes * _MINUTE_S or None, output_folder=Path(parameters.resultsPath),
-        reanalyse=True, options=_options(parameters))
+        input_node=parameters.resultsVolume, segmentation_node=parameters.resultsSegmentation,
+        segment_values=dict(segment_values), device=parameters.device.value,
+        timeout_s=parameters.timeoutMinutes * _MINUTE_S or None,
+        output_folder=Path(parameters.resultsPath), reanalyse=True)
 
 
 def _options(parameters: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from .widget_wording import plain
+
 
 class ResultsPanel:
     """Reads results.json and shows what a person looks at first.
@@ -28,7 +30,7 @@ class ResultsPanel:
         self._folder: Path | None = None
         self.nodes: dict[str, Any] = {}
         ui.resultsTable.setHorizontalHeaderLabels(
-            [_("Cartilage"), _("Thickness, mm"), _("Volume, ml"), _("Quality")])
+            [_("Structure"), _("Thickness, mm"), _("Volume, ml"), _("Quality")])
         header = ui.resultsTable.horizontalHeader()
         header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
         for column in (1, 2, 3):
@@ -36,7 +38,9 @@ class ResultsPanel:
         ui.resultsTable.verticalHeader().visible = False
         ui.resultsTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         ui.showTableButton.connect("clicked(bool)", self.show_table)
-        ui.showChartButton.connect("clicked(bool)", self.show_chart)
+        ui.showChartButton.connect("clicked(bool)", lambda: self.show_chart("chart"))
+        ui.showT2ChartButton.connect("clicked(bool)", lambda: self.show_chart("t2_chart"))
+        ui.showT2Button.connect("clicked(bool)", self.show_t2)
         ui.showModelsButton.connect("clicked(bool)", self.show_models)
         ui.openReportButton.connect("clicked(bool)", self.open_report)
         ui.openFolderButton.connect("clicked(bool)", self.open_folder)
@@ -59,7 +63,7 @@ class ResultsPanel:
         folder : path or None
             Where results.json lies; None or a folder that has gone: the scene's nodes are still there.
         nodes : mapping
-            ``table``, ``chart``, ``models`` (nodes or None).
+            As `widget_scene.nodes_of_run` finds them.
         can_reanalyse : bool
             Whether there is a segmentation to measure again.
         """
@@ -73,6 +77,8 @@ class ResultsPanel:
         self._fill(record)
         for button, there in ((ui.showTableButton, self.nodes.get("table") is not None),
                               (ui.showChartButton, self.nodes.get("chart") is not None),
+                              (ui.showT2ChartButton, self.nodes.get("t2_chart") is not None),
+                              (ui.showT2Button, self.nodes.get("t2") is not None),
                               (ui.showModelsButton, bool(self.nodes.get("models"))),
                               (ui.openReportButton, bool(self._folder) and (self._folder / "report.html").is_file()),
                               (ui.openFolderButton, self._folder is not None),
@@ -82,21 +88,14 @@ class ResultsPanel:
     def _fill(self, record: Mapping[str, Any]) -> None:
         import qt
 
-        from ..results.quality import flag_of
-        from ..results.rules import RULES, THICKNESS
-
-        table, regions = self._ui.resultsTable, record.get("regions", {})
-        # Results of another version may know other rules.
-        checks = [check for check in record.get("quality", {}).get("checks", []) if check.get("code") in RULES]
+        table, rows = self._ui.resultsTable, [*_rows_of_regions(record), *_rows_of_menisci(record)]
         table.setRowCount(0)
-        table.setRowCount(len(regions))
-        table.visible = bool(regions)
-        for row, (name, region) in enumerate(regions.items()):
-            measures = region.get("measures", {})
-            flag = flag_of(name, checks, THICKNESS)  # the columns say nothing about T2
-            for column, text in enumerate((_(region.get("title", "")), _number(measures.get("mm_mean"), 2),
-                                           _number(measures.get("VC_mm3"), 2, 1e-3), _(flag))):
+        table.setRowCount(len(rows))
+        table.visible = bool(rows)
+        for row, texts in enumerate(rows):
+            for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
+                item.setToolTip(texts[0])
                 if column in (1, 2):
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(row, column, item)
@@ -113,14 +112,20 @@ class ResultsPanel:
         selection.SetActiveTableID(self.nodes["table"].GetID())
         slicer.app.applicationLogic().PropagateTableSelection()
 
-    def show_chart(self) -> None:
-        """The chart of regional thickness, in a layout that has a plot."""
+    def show_chart(self, key: str = "chart") -> None:
+        """The chart of regional thickness (or T2, ``t2_chart``), in a layout that has a plot."""
         import slicer
 
         self._lay_out(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
         selection = slicer.app.applicationLogic().GetSelectionNode()
-        selection.SetActivePlotChartID(self.nodes["chart"].GetID())
+        selection.SetActivePlotChartID(self.nodes[key].GetID())
         slicer.app.applicationLogic().PropagatePlotChartSelection()
+
+    def show_t2(self) -> None:
+        """The T2 map in the slice views, in front of what they show."""
+        import slicer
+
+        slicer.util.setSliceViewerLayers(foreground=self.nodes["t2"], foregroundOpacity=1.0)
 
     def show_models(self) -> None:
         """Centre the 3D view on the scene."""
@@ -174,17 +179,45 @@ def _sentences(record: Mapping[str, Any]) -> list[str]:
         lines.append(_("Practice mode: these are the digital knee's figures, not those of the input."))
     if side:
         lines.append({"left": _("Left knee."), "right": _("Right knee.")}.get(side, side))
-    if run.get("model") == "bundled":
+    if (run.get("model") or {}).get("name") == "bundled":
         lines.append(_("Bundled network: for trying out, not validated for research."))
     quality = record.get("quality", {})
     if quality.get("overall") not in (None, "ok", "good", "pass"):
         lines.append(_("Quality: look at the segmentation before you use these figures."))
-    lines += [warning["message"] for warning in record.get("warnings", ()) if warning.get("severity") == "serious"]
-    lines += [_("Failed: {part}. {message}").format(part=error.get("part") or "", message=error.get("message", ""))
+    lines += [plain(warning["message"]) for warning in record.get("warnings", ())
+              if warning.get("severity") == "serious"]
+    lines += [_("Failed: {part}. {message}").format(part=error.get("part") or "",
+                                                   message=plain(error.get("message", "")))
               for error in record.get("errors", ())]
-    lines += [_("Not done: {part}, because {reason}.").format(part=part["part"], reason=part["reason"])
+    lines += [_("Not done: {part}, because {reason}").format(part=part["part"],
+                                                              reason=plain(f"{part['reason'].rstrip('.')}."))
               for part in record.get("skipped", ()) if part.get("part") not in ("image", "metadata", "echoes", "score")]
     return lines
+
+
+def _rows_of_regions(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Region, thickness, volume, quality."""
+    from ..results.quality import flag_of
+    from ..results.rules import RULES, THICKNESS
+
+    # Results of another version may know other rules.
+    checks = [check for check in record.get("quality", {}).get("checks", []) if check.get("code") in RULES]
+    # The columns say nothing about T2, and so does the flag.
+    return [(_(region.get("title", "")), _number(region.get("measures", {}).get("mm_mean"), 2),
+             _number(region.get("measures", {}).get("VC_mm3"), 2, 1e-3), _(flag_of(name, checks, THICKNESS)))
+            for name, region in record.get("regions", {}).items()]
+
+
+def _rows_of_menisci(record: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """The same of each meniscus, which has no thickness; extrusion and coverage stand under its name."""
+    rows = []
+    for meniscus in (record.get("menisci") or {}).values():
+        measures = meniscus.get("measures", {})
+        more = _("extrusion {extrusion} mm, {coverage} % of the cartilage covered").format(
+            extrusion=_number(measures.get("extrusion_mm"), 1), coverage=_number(measures.get("coverage_percent"), 0))
+        rows.append((f"{_(meniscus.get('title', ''))}\n{more}", _number(None, 2),
+                     _number(measures.get("volume_mm3"), 2, 1e-3), _(meniscus.get("flag") or "")))
+    return rows
 
 
 def _number(value: Any, digits: int, factor: float = 1.0) -> str:

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..pipeline.scrubbing import Scrubber
 from .widget_wording import stage_title, time_left
+
+DOUBLE_CLICK_S = 0.5
+_ORNAMENT = re.compile(r"^\s*(\d{1,3}%\s|Warning:)")
+"""What the command line puts before a sentence that is an event, too."""
+
+
+def once(function: Callable[[], None]) -> Callable[[], None]:
+    """A slot for a button that turns into Cancel: the second click of a double click is none."""
+    latest = [-DOUBLE_CLICK_S]
+
+    def clicked() -> None:
+        now = time.monotonic()
+        if now - latest[0] >= DOUBLE_CLICK_S:
+            latest[0] = now
+            function()
+
+    return clicked
 
 
 class RunPanel:
@@ -26,8 +45,10 @@ class RunPanel:
         self._ui, self._on_apply, self._on_cancel = ui, on_apply, on_cancel
         self._running = False
         self._cancelling = False
-        self._problem = self._last_line = ""
-        ui.applyButton.connect("clicked(bool)", self._pressed)
+        self._problem = ""
+        self._said: set[str] = set()
+        self._without_paths = Scrubber(()).foreign
+        ui.applyButton.connect("clicked(bool)", once(self._pressed))
         ui.copyLogButton.connect("clicked(bool)", self._copy_log)
         ui.clearLogButton.connect("clicked(bool)", lambda: ui.logText.clear())
         self.idle()
@@ -44,8 +65,9 @@ class RunPanel:
             self._ui.applyButton.enabled = not problem
             self._ui.applyButton.toolTip = problem or _("Measures the knee. You can go on working meanwhile.")
 
-    def begin(self) -> None:
-        """A run starts."""
+    def begin(self, paths: Iterable[str] = ()) -> None:
+        """A run starts; `paths` are those that it is about and that its log must not tell."""
+        self._said, self._without_paths = set(), Scrubber(paths).foreign
         self._running, self._cancelling = True, False
         ui = self._ui
         ui.applyButton.text, ui.applyButton.enabled = _("Cancel"), True
@@ -90,15 +112,16 @@ class RunPanel:
         self.set_problem(self._problem)
 
     def log(self, line: str) -> None:
-        """Add a line to the log."""
+        """Add a line to the log, without the paths in it: people show it to others."""
         if line:
-            self._ui.logText.appendPlainText(line)
+            self._ui.logText.appendPlainText(self._without_paths(line))
 
-    def log_once(self, line: str) -> None:
-        """Add a line unless it is the last one: progress repeats its words."""
-        if line != self._last_line:
-            self._last_line = line
-            self.log(line)
+    def tell(self, line: str) -> None:
+        """Add what the run says, once: its events and what it writes for people are the same sentences."""
+        words = _ORNAMENT.sub("", line).strip()
+        if words not in self._said:
+            self._said.add(words)
+            self.log(words)
 
     def show_log(self) -> None:
         """Open the log."""

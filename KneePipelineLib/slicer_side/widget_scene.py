@@ -8,24 +8,28 @@ from typing import Any
 
 from .scene_importer import importer
 
+_FOUND = {"region_table": "table", "thickness_chart": "chart", "t2_chart": "t2_chart", "t2_map": "t2",
+          "run_details": "text"}
+"""Role -> key in what `nodes_of_run` returns."""
 
-def importer_for(parameters: Any, replace_folder: int = 0) -> Callable[[Path, Any], Iterator[str]]:
+
+def importer_for(parameters: Any, replaces: tuple[str, ...] | None = None) -> Callable[[Path, Any], Iterator[str]]:
     """What a job calls with results.json and itself once the run has succeeded.
 
     Parameters
     ----------
     parameters : KneePipelineParameters
         As they are when Apply is pressed; read now, because a person may change them while the run goes on.
-    replace_folder : int
-        Subject hierarchy item of the earlier import, for Re-analyse: its nodes go, its segmentation stays as it is.
+    replaces : tuple of str, optional
+        The earlier imports of the run that is repeated: their nodes go, its segmentation stays as it is. None: a new
+        run.
     """
     options = {"models": parameters.makeModels, "table": parameters.makeTable,
                "chart": parameters.makeTable and parameters.makeChart, "t2": parameters.makeT2,
-               "shape": parameters.makeShape, "replace_folder": replace_folder}
-    node = parameters.outputSegmentation
-    if replace_folder:
-        node, options["segmentation"] = parameters.resultsSegmentation, False
-    return importer(node, **options)
+               "shape": parameters.makeShape}
+    if replaces is None:
+        return importer(parameters.outputSegmentation, **options)
+    return importer(parameters.resultsSegmentation, replaces=replaces, segmentation=False, **options)
 
 
 def nodes_of_run(created: str) -> dict[str, Any]:
@@ -34,24 +38,26 @@ def nodes_of_run(created: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``table``, ``chart``, ``text``: node or None; ``models``: list of nodes; ``folder_item``: subject hierarchy
-        item, 0 for none.
+        ``table``, ``chart``, ``t2_chart``, ``t2``, ``text``: node or None; ``models``: list of nodes; ``imports``: the
+        IDs of the imports that brought what of it is left, wherever a person has put it.
     """
     import slicer
 
-    from .scene import ROLE, RUN
+    from .scene import IMPORT, ROLE, RUN
+    from .scene_changes import items_with
 
-    found: dict[str, Any] = {"table": None, "chart": None, "text": None, "models": [], "folder_item": 0}
+    found: dict[str, Any] = {**dict.fromkeys(_FOUND.values()), "models": [], "imports": ()}
     if not created:
         return found
-    for kind, role, key in (("vtkMRMLTableNode", "region_table", "table"),
-                            ("vtkMRMLPlotChartNode", "thickness_chart", "chart"),
-                            ("vtkMRMLTextNode", "run_details", "text")):
-        nodes = slicer.util.getNodesByClass(kind)
-        found[key] = next((n for n in nodes if n.GetAttribute(RUN) == created and n.GetAttribute(ROLE) == role), None)
-    found["models"] = [n for n in slicer.util.getNodesByClass("vtkMRMLModelNode") if n.GetAttribute(RUN) == created]
+    nodes = [n for n in slicer.util.getNodesByClass("vtkMRMLNode") if n.GetAttribute(RUN) == created]
+    for node in nodes:
+        key = _FOUND.get(node.GetAttribute(ROLE))
+        if key and found[key] is None:
+            found[key] = node
+        if node.IsA("vtkMRMLModelNode"):
+            found["models"].append(node)
     tree = slicer.mrmlScene.GetSubjectHierarchyNode()
-    anchor = found["text"] or found["table"]
-    if anchor is not None and tree is not None:
-        found["folder_item"] = tree.GetItemParent(tree.GetItemByDataNode(anchor))
+    imports = [node.GetAttribute(IMPORT) for node in nodes]
+    imports += [tree.GetItemAttribute(item, IMPORT) for item in items_with(tree, RUN, (created,))]
+    found["imports"] = tuple(dict.fromkeys(filter(None, imports)))
     return found

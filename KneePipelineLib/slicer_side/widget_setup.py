@@ -11,6 +11,8 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from . import environment, settings
+from .widget_run import once
+from .widget_wording import plain
 
 _MARKS = {"ok": "ok", "note": "note", "warning": "WARNING", "error": "ERROR"}
 
@@ -32,7 +34,7 @@ class SetupPanel:
         self._ui, self._on_changed, self._on_text = ui, on_changed, on_text
         self._task: Any = None
         self._then: Callable[[], None] | None = None
-        ui.setupButton.connect("clicked(bool)", lambda: self.set_up())
+        ui.setupButton.connect("clicked(bool)", once(self.set_up))
         ui.repairButton.connect("clicked(bool)", lambda: self.repair())
         ui.removeEnvironmentButton.connect("clicked(bool)", self._ask_and_remove)
         ui.usePythonButton.connect("clicked(bool)", self._choose_python)
@@ -65,7 +67,8 @@ class SetupPanel:
         """Look again, and show it."""
         ui, found = self._ui, self.state()
         own, missing = bool(settings.value("python")), found.state == environment.MISSING
-        ui.setupStateLabel.text = found.sentence
+        where = "" if missing or found.state == environment.OWN else _("Folder: {folder}").format(folder=found.folder)
+        ui.setupStateLabel.text = f"{found.sentence} {where}".strip()
         ui.setupSizeLabel.text = self.offer()
         ui.setupSizeLabel.visible = not found.usable
         ui.setupFolderRow.visible = missing
@@ -78,10 +81,13 @@ class SetupPanel:
 
     def offer(self) -> str:
         """What Set up would do, before anybody presses it: size, hosts, folder."""
+        return self._plan().sentence()
+
+    def _plan(self) -> environment.SetupPlan:
         from ..environment.places import free_bytes
 
         folder = self.folder()
-        return replace(environment.plan(), folder=folder, free_mb=free_bytes(folder) / 1e6).sentence()
+        return replace(environment.plan(), folder=folder, free_mb=free_bytes(folder) / 1e6)
 
     def folder(self) -> Path:
         """The environment's folder as it is shown."""
@@ -93,7 +99,11 @@ class SetupPanel:
             self._ui.setupMessageLabel.text = _("Cancelling...")
             self._task.cancel()
             return
-        folder = self.folder()
+        folder, plan = self.folder(), self._plan()
+        if not self.state().usable and not plan.enough_space:
+            self._ui.setupSection.collapsed = False
+            self._end(plan.lack())
+            return
         self._begin(lambda: environment.setup(
             base_python=settings.value("base_python"), torch=settings.value("torch"),
             folder=folder if folder != environment.environment_dir() else None), _("Setting up"), then)
@@ -176,7 +186,7 @@ class SetupPanel:
                 then()
 
     def _on_failed(self, code: str, message: str, hint: str) -> None:
-        self._end(f"{message} {hint}".strip())
+        self._end(plain(f"{message} {hint}"))
 
     def _end(self, sentence: str) -> None:
         self._task = self._then = None

@@ -12,6 +12,11 @@ SET_UP, REPAIR, MODELS, USE_CPU, SHOW_LOG, LONGER, NOTHING = (
 """What a message's button may do; `WidgetMessage` shows the button under the name `button_text` gives it."""
 
 
+_COMMAND = re.compile(r"python3? -m KneePipelineLib|(?<![\w-])--[a-z]|\bKNEEPIPELINE_[A-Z]|"
+                      r"\b(models (list|download|import|verify|remove)|doctor)\b")
+_CLAUSE = re.compile(r"(?<=[.;])\s+|,\s+(?=or\b)")
+
+
 @dataclass(frozen=True)
 class Mending:
     """An error as the panel shows it: what happened, what to do, and the button that does it."""
@@ -32,10 +37,26 @@ def mending(code: str, message: str, hint: str) -> Mending:
     Hints of the command line name commands; in Slicer the button that does the same is named instead.
     """
     button = _button_for(code, message, hint)
-    if re.search(r"python3? -m KneePipelineLib|--[a-z]", hint):
-        hint = _advice(button)
-    cause = message.strip() or _("The run failed.")
-    return Mending(f"{cause} {hint.strip()}".strip(), button)
+    cause = plain(message) or _("The run failed.")
+    return Mending(f"{cause} {plain(hint, button)}".strip(), button)
+
+
+def plain(text: str, button: str = "") -> str:
+    """Words of the command line as the panel says them: a clause that names a command or an option of it goes, and the
+    button that does the same is named instead.
+
+    >>> plain("the model is not installed; run: python3 -m KneePipelineLib models download shape_647")
+    'the model is not installed. Choose the model in the section Models and press Download or Import from folder.'
+    >>> plain("Free some space, or choose another disk with setup --env DIR.")
+    'Free some space.'
+    """
+    kept, commands = [], []
+    for clause in _CLAUSE.split(text.strip()):
+        (commands if _COMMAND.search(clause) else kept).append(clause.strip())
+    if not commands:
+        return text.strip()
+    words = " ".join(f"{clause.rstrip(' ,;:.')}." for clause in kept if clause.rstrip(" ,;:."))
+    return f"{words} {_advice(button) or _advice_for(' '.join(commands))}".strip()
 
 
 def _button_for(code: str, message: str, hint: str) -> str:
@@ -64,6 +85,27 @@ def _advice(button: str) -> str:
     }.get(button, "")
 
 
+def _advice_for(command: str) -> str:
+    """What in the panel does what this command, or an option of it, does; empty where nothing does."""
+    fields = {
+        "--side": _("Choose the side under Inputs."),
+        "--label-scheme": _("Load the labels as a segmentation and say in the table under Inputs what each part is."),
+        "--device": _("Choose the processor in the section Advanced."),
+        "--timeout": _advice(LONGER),
+        "--echo": _("Choose the series or its folder under Inputs."),
+        "--series": _("Choose the series or its folder under Inputs."),
+        "--env": _("Choose another folder in the section Set up."),
+        "--python": _("Press Use existing Python in the section Set up."),
+        "--prefix": _("Choose the beginning of file names in the section Advanced."),
+    }
+    if "setup" not in command:
+        found = next((advice for option, advice in fields.items() if option in command), "")
+        if found:
+            return found
+    button = _button_for("", "", command)
+    return _advice(button) if button != SHOW_LOG else ""
+
+
 def time_left(eta_s: float | None) -> str:
     """The time left in round figures.
 
@@ -86,6 +128,6 @@ def stage_title(stage: str) -> str:
         "INIT": _("Starting"), "RECEIPT": _("Starting"), "VALIDATION": _("Checking the input"),
         "PREPROCESSING": _("Preparing the image"), "DETECTION": _("Segmenting"), "ANALYSIS": _("Measuring"),
         "FUSION": _("Joining the results"), "SCORING": _("Scoring"), "FORMATTING": _("Writing files and report"),
-        "COMPLETE": _("Done"), "EXPORTING": _("Taking the knee out of the scene"),
+        "COMPLETE": _("Done"), "EXPORTING": _("Copying the image"),
         "IMPORTING": _("Bringing the results into the scene"),
     }.get(stage.upper(), stage.capitalize())

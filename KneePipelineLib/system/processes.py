@@ -35,8 +35,21 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def kill_tree(leader: int, token: str = "") -> int:
-    """End the process ``leader``, its session and everything that carries ``token``; the number of processes ended."""
+def kill_tree(leader: int, token: str = "", waited_for: bool = False) -> int:
+    """End the process ``leader``, its session and everything that carries ``token``; the number of processes ended.
+
+    Parameters
+    ----------
+    leader : int
+        Its process id.
+    token : str
+        What its family carries in its environment.
+    waited_for : bool
+        It has ended and was waited for. Its number may be another process's by now, unless somebody of its session
+        still lives: then no process can be called so.
+    """
+    if waited_for and (os.name == "nt" or leader in _process_table()):
+        return kill_token(token)
     if os.name == "nt":
         with contextlib.suppress(OSError):
             subprocess.run(["taskkill", "/F", "/T", "/PID", str(leader)], capture_output=True, check=False, **_QUIET)

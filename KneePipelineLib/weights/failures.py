@@ -9,7 +9,14 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
-from ..errors import ConfigError, InvalidFormatError, KneePipelineError, MissingFileError, WeightsCorruptError
+from ..errors import (
+    ConfigError,
+    FileInUseError,
+    InvalidFormatError,
+    KneePipelineError,
+    MissingFileError,
+    WeightsCorruptError,
+)
 
 __all__ = [
     "DiskSpaceError",
@@ -104,6 +111,9 @@ def folder_errors(name: str) -> Iterator[None]:
     """Turn what the operating system says about the models' folder into a sentence; for work on model ``name``."""
     try:
         yield
+    except FileInUseError as error:
+        raise ModelBusyError(f"The model {name} is in use by a run.", "Wait until it has ended, then try again."
+                             ) from error
     except BrokenPipeError:
         raise  # whoever listened to the progress has gone; not the folder's fault
     except OSError as error:

@@ -10,22 +10,25 @@ Environment variables honoured: HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HF_HOME, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 from .. import __version__
 from .entries import Model
 from .failures import OfflineError
-from .refusals import explain, explain_unreachable
+from .refusals import NO_HUB, explain, explain_other_content, explain_unreachable
 
 CONNECT_TIMEOUT_S = 15.0
 STALL_TIMEOUT_S = 30.0  # without a single byte
 ATTEMPTS = 6  # in a row without progress
+STALLED_ATTEMPTS = 3  # the same, where each of them stood still: what is blocked does not come by waiting
 CONNECT_ATTEMPTS = 3  # as long as nothing at all has arrived: most likely there is no network
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 20.0
@@ -81,10 +84,11 @@ class Hub:
         repo = self._model.source.repo
         api = self._library.HfApi(endpoint=self.endpoint, token=self._token or False,
                                   library_name="KneePipeline", library_version=__version__)
-        info = self._persistently(lambda: api.model_info(repo, revision=revision, files_metadata=True,
-                                                         timeout=CONNECT_TIMEOUT_S))
+        with self._an_answer_of_a_hub():
+            info = self._persistently(lambda: api.model_info(repo, revision=revision, files_metadata=True,
+                                                             timeout=CONNECT_TIMEOUT_S))
         if not info.sha or info.siblings is None:
-            raise explain_unreachable(self._model, self.host, "its answer is not that of a hub")
+            raise explain_unreachable(self._model, self.host, NO_HUB)
         files = {}
         for sibling in info.siblings:
             lfs = sibling.lfs
@@ -98,9 +102,10 @@ class Hub:
         """The record with a checksum: asked by HEAD where the repository's list had none (some mirrors)."""
         if file.sha256 or file.git_sha1:
             return file
-        metadata = self._persistently(lambda: self._library.get_hf_file_metadata(
-            self._url(file.path, commit), token=self._token or False, timeout=CONNECT_TIMEOUT_S,
-            endpoint=self.endpoint))
+        with self._an_answer_of_a_hub():
+            metadata = self._persistently(lambda: self._library.get_hf_file_metadata(
+                self._url(file.path, commit), token=self._token or False, timeout=CONNECT_TIMEOUT_S,
+                endpoint=self.endpoint))
         etag = metadata.etag or ""
         if len(etag) not in (40, 64):
             raise explain_unreachable(self._model, self.host, "it states no checksum")
@@ -118,6 +123,14 @@ class Hub:
         while _size_of(part) < file.size_bytes:
             self._persistently(lambda: self._stream(url, file, part, on_bytes), progress=lambda: _size_of(part))
 
+    @contextlib.contextmanager
+    def _an_answer_of_a_hub(self) -> Iterator[None]:
+        """JSON of a gateway or of a mirror that knows half of the hub's language: the library stumbles over it."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            raise explain_unreachable(self._model, self.host, NO_HUB) from error
+
     def _stream(self, url: str, file: RemoteFile, part: Path, on_bytes: Callable[[int], None]) -> None:
         have = max(0, _size_of(part))
         headers = {**self._headers, "Accept-Encoding": "identity"}
@@ -130,6 +143,8 @@ class Hub:
                 part.unlink()
                 return
             self._library.utils.hf_raise_for_status(response)
+            if not _is_of(response, file):
+                raise explain_other_content(self._model, urlsplit(str(response.url)).hostname or self.host, file.path)
             continued = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             if have and not (response.status_code == 206 and continued):
                 have = 0  # the server does not resume: from the beginning
@@ -157,7 +172,9 @@ class Hub:
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** failed)
                 failed, reached = (1, progress()) if progress() > reached else (failed + 1, reached)
                 unconnected = reached <= 0 and isinstance(error, http.ConnectError | http.ConnectTimeout)
-                limit = min(ATTEMPTS, CONNECT_ATTEMPTS) if unconnected else ATTEMPTS
+                most = CONNECT_ATTEMPTS if unconnected else (
+                    STALLED_ATTEMPTS if isinstance(error, http.ReadTimeout) else ATTEMPTS)
+                limit = min(ATTEMPTS, most)
                 if not _is_transient(error, http) or failed >= limit:
                     translated = explain(error, self._model, self.host, has_token=bool(self._token), http=http)
                     if translated is None:
@@ -167,6 +184,20 @@ class Hub:
 
     def _url(self, path: str, commit: str) -> str:
         return self._library.hf_hub_url(self._model.source.repo, path, revision=commit, endpoint=self.endpoint)
+
+
+def _is_of(response: Any, file: RemoteFile) -> bool:
+    """Whether an answer can be the file of the record, by its own headers: a login page comes with status 200, too."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind in ("text/html", "application/xhtml+xml") and not file.path.lower().endswith((".html", ".htm", ".xhtml")):
+        return False
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        return True  # the length is that of the packed bytes
+    if response.status_code == 206:
+        total = response.headers.get("Content-Range", "").rpartition("/")[2]
+    else:
+        total = response.headers.get("Content-Length", "")
+    return not total.isdecimal() or int(total) == file.size_bytes
 
 
 def is_available() -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from ..errors import KneePipelineError
-from ..nnunet_folders import ANY, CASCADE, CASCADE_NAME, SINGLE, choose, trained
+from ..nnunet_folders import ANY, CASCADE, CASCADE_NAME, RENAMED, SINGLE, choose, trained
 from .entries import Model, catalogue
 from .failures import ImportRefusedError
 
@@ -104,8 +104,8 @@ def _plan_nnunet(model: Model, names: list[str], root_name: str,
     chosen = {}
     for stage in stages:
         trainer = PurePosixPath(stage.folder).name or root_name
-        if len(trainer.split("__")) < 3:  # a folder under a name of one's own: what it is must go on being told
-            trainer = f"{trainer or 'model'}__plans__{stage.configuration}"
+        if len(trainer.split("__")) < 3:  # a folder under a name of one's own, which is nobody's business later
+            trainer = f"{RENAMED}__plans__{stage.configuration}"
         dataset = PurePosixPath(stage.folder).parent.name
         dataset = dataset if re.fullmatch(r"Dataset\d+_.+", dataset) else DEFAULT_DATASET
         chosen |= {f"{dataset}/{trainer}/{file}": name for file, name in complete[stage.folder].items()}

@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import KneePipelineError, WeightsCorruptError
+from ..errors import KneePipelineError, MemoryCriticalError, WeightsCorruptError
+from ..system import memory
 from . import layouts
 from .entries import Model, entry
 from .failures import ImportRefusedError
@@ -101,6 +102,8 @@ def _elsewhere(python: Path, model: Model, folder: Path) -> Opened:
     except subprocess.TimeoutExpired as error:
         raise ImportRefusedError(f"{model.name} could not be opened within {MOST_S:g} s.", "Try again.") from error
     except (OSError, ValueError, IndexError) as error:
+        if not isinstance(error, OSError) and memory.is_meant_by(done.stderr):
+            raise MemoryCriticalError(memory.NO_MEMORY, memory.memory_hint()) from error
         raise WeightsCorruptError(f"{model.name} could not be opened: the process that tried ended without an answer.",
                                   "Run: python3 -m KneePipelineLib doctor") from error
     if "error" in answer:

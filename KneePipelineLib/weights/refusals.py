@@ -6,6 +6,7 @@ not reliably by the status: a gated repository answers 401 without and 403 with 
 
 from __future__ import annotations
 
+import json
 from types import ModuleType
 
 from .entries import Model
@@ -21,6 +22,7 @@ from .failures import (
     TransferStalledError,
 )
 
+NO_HUB = "its answer is not that of a hub"
 TOKEN_HOW = "Make a token with read access in your account's settings there, then set HF_TOKEN or run `hf auth login`"
 
 
@@ -37,6 +39,8 @@ def explain(error: Exception, model: Model, host: str, *, has_token: bool, http:
     if status is not None:
         return _by_status(status, error, model, host, has_token)
     if isinstance(error, http.ProxyError):
+        if "407" in str(error):  # the answer to CONNECT, which is no response of the hub's
+            return _proxy_login(model)
         return ProxyFailedError(f"{model.name} was not downloaded: the proxy refused the connection to {host}.",
                                 "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
@@ -50,7 +54,7 @@ def explain(error: Exception, model: Model, host: str, *, has_token: bool, http:
     if isinstance(error, http.HTTPError):
         return explain_unreachable(model, host, "no connection")
     if isinstance(error, errors.FileMetadataError) or (isinstance(error, ValueError) and "json" in repr(error).lower()):
-        return explain_unreachable(model, host, "its answer is not that of a hub")
+        return explain_unreachable(model, host, NO_HUB)
     return None
 
 
@@ -60,6 +64,31 @@ def explain_unreachable(model: Model, host: str, why: str) -> HubUnreachableErro
         f"{model.name} was not downloaded: {host} cannot be used ({why}).",
         "Check the network, the proxy and HF_ENDPOINT, or import the files: "
         f"python3 -m KneePipelineLib models import {model.name} PATH")
+
+
+def explain_other_content(model: Model, host: str, path: str) -> HubUnreachableError:
+    """An answer that is no refusal, and not the file either."""
+    return HubUnreachableError(
+        f"{model.name} was not downloaded: {host} sent something else instead of {path}, most likely the login page of "
+        "this network.",
+        "Log in to the network with a browser, or ask who runs it to let this host through; or import the files: "
+        f"python3 -m KneePipelineLib models import {model.name} PATH")
+
+
+def _proxy_login(model: Model) -> ProxyFailedError:
+    return ProxyFailedError(f"{model.name} was not downloaded: the proxy asks for a login (407).",
+                            "Put user and password into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT", status=407)
+
+
+def _is_the_hubs(error: Exception) -> bool:
+    """Whether a refusal speaks the hub's language: a firewall says no with a status of its own and a page."""
+    response = error.response
+    if any(name in response.headers for name in ("X-Error-Code", "X-Error-Message", "WWW-Authenticate")):
+        return True
+    try:
+        return isinstance(json.loads(response.read()), dict)
+    except Exception:  # a body that does not come, or is no JSON
+        return False
 
 
 def _gated(model: Model, has_token: bool) -> GatedAccessError:
@@ -74,6 +103,12 @@ def _gated(model: Model, has_token: bool) -> GatedAccessError:
 def _by_status(status: int, error: Exception, model: Model, host: str, has_token: bool) -> DownloadError:
     from huggingface_hub import errors
 
+    if status == 403 and not _is_the_hubs(error):
+        return HubUnreachableError(
+            f"{model.name} was not downloaded: something on the way to {host} forbids it (403), most likely a firewall "
+            "or a proxy.",
+            "Ask who runs the network to let this host through, or import the files: "
+            f"python3 -m KneePipelineLib models import {model.name} PATH", status=status)
     if status in (401, 403):
         if model.gated and not has_token:
             return _gated(model, has_token)
@@ -94,6 +129,5 @@ def _by_status(status: int, error: Exception, model: Model, host: str, has_token
         return HubServerError(f"{host} failed again and again while {model.name} was fetched ({status}).",
                               "Run the same command again later: it continues where it stopped.", status=status)
     if status == 407:
-        return ProxyFailedError(f"{model.name} was not downloaded: the proxy asks for a login (407).",
-                                "Put user and password into HTTPS_PROXY.", status=status)
+        return _proxy_login(model)
     return DownloadError(f"{host} refused {model.name} with status {status}.", f"See {model.page}.", status=status)

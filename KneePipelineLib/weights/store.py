@@ -246,9 +246,9 @@ def _expected_files(model: Model) -> list[InstalledFile]:
     receipt = read_receipt(model)
     if receipt is None:
         raise WeightsCorruptError(
-            f"The files of {model.name} lie in the models' folder without a readable receipt, as when they "
-            "were copied by hand: nobody has checked them yet.", f"Check and take them over with: {adopting_command(model)}",
-            model=model.name, file=RECEIPT)
+            f"The files of {model.name} lie in the models' folder without a readable receipt, as when they were copied "
+            "by hand: nobody has checked them yet.",
+            f"Check and take them over with: {adopting_command(model)}", model=model.name, file=RECEIPT)
     return [InstalledFile(**file) for file in receipt["files"]]
 
 

@@ -37,6 +37,19 @@ class Backwards(Clock):
         return Backwards.now
 sys.exit(run_job(JobOptions.from_sources(json.loads(sys.argv[1]), env={}), events="-", clock=Backwards()))
 """
+RUN_THROUGH_STANDBY = """
+import json, sys, time
+from KneePipelineLib.job import JobOptions
+from KneePipelineLib.pipeline import run_job
+from KneePipelineLib.pipeline.clock import Clock
+class Notebook(Clock):
+    began = time.monotonic()
+    def monotonic(self):
+        now = time.monotonic()
+        return now + 3600 * (now - self.began > 4)
+sys.exit(run_job(JobOptions.from_sources(json.loads(sys.argv[1]), env={}), events="-", clock=Notebook()))
+"""
+"""Its monotonic clock gains an hour four seconds after the start, as Windows' does while a notebook is closed."""
 
 
 @dataclass
@@ -62,7 +75,7 @@ class Ended:
     @property
     def reused(self) -> list[str]:
         """Steps taken over from an earlier run."""
-        return self.record.get("pipeline_execution", {}).get("branches_reused", [])
+        return [name for name, step in self.record.get("steps", {}).items() if step["status"] == "reused"]
 
 
 def make_case(folder: Path) -> None:
@@ -86,7 +99,7 @@ def options_for(case: Path, out: Path, **more: object) -> dict:
 
 
 def start(options: dict, *, fault: str = "", program: str = RUN, row: str = "row", file: str = "",
-          preexec: object = None) -> subprocess.Popen:
+          preexec: object = None, cwd: Path | None = None) -> subprocess.Popen:
     """Start a run in a process of its own, with a fault armed."""
     out = Path(options["output"])
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KNEEPIPELINE_")}
@@ -97,8 +110,9 @@ def start(options: dict, *, fault: str = "", program: str = RUN, row: str = "row
                         "KNEEPIPELINE_TEST_FAULT_COUNT": str(out.parent / f"{out.name}.count")}
     if file:
         environment["KNEEPIPELINE_TEST_FAULT_FILE"] = file
-    return subprocess.Popen([sys.executable, "-c", program, json.dumps(options)], env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=preexec)
+    safe = ["-P"] if sys.version_info >= (3, 11) else []
+    return subprocess.Popen([sys.executable, *safe, "-c", program, json.dumps(options)], env=environment, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=preexec, cwd=cwd)
 
 
 def finish(process: subprocess.Popen, options: dict, row: str = "row", limit_s: float = 180) -> Ended:

@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
 import fault_rows as make  # noqa: E402
+import fault_rows_of_runs as of_runs  # noqa: E402
 from fault_rows import FOLDERS, STATES, STEPS, Bench, Skipped  # noqa: E402
 
 Row = Callable[[Bench, str], list[str]]
@@ -61,7 +62,7 @@ def rows() -> dict[str, tuple[Row, bool]]:
         "worker crashes (SIGSEGV)": (make.faulty("step:thickness=crash*9", "thickness", 1, "PIPELINE_ERROR"), True),
         "memory error, once": (make.faulty("step:thickness=memory", "thickness", 0, "", "RETRY"), False),
         "memory error, always": (make.faulty("step:thickness=memory*9", "thickness", 1, "E_HARD_002"), True),
-        "GPU memory error, twice": (make.faulty("step:thickness=gpu_memory*2", "thickness", 0, "", "RETRY"), False),
+        "GPU memory error, once": (make.faulty("step:thickness=gpu_memory", "thickness", 0, "", "RETRY"), False),
         "disk full in a library": (make.faulty("step:thickness=disk_full*9", "thickness", 1, "PIPELINE_ERROR"), False),
         "network failure, once": (make.faulty("step:segmentation=network", "segmentation", 0, "", "RETRY"), False),
         "hung step, once": (make.faulty("step:thickness=hang;hang_after_s=30", "thickness", 0, "", "RETRY"), False),
@@ -79,6 +80,23 @@ def rows() -> dict[str, tuple[Row, bool]]:
         "input gone meanwhile": (make.vanished_during, True),
         "two runs at once": (make.two_at_once, True),
         "clock going backwards": (make.clock_backwards, True),
+        "report crashes, always": (of_runs.report_fails("report=crash*9"), True),
+        "report has no memory, ever": (of_runs.report_fails("report=memory*9"), False),
+        "another knee in the folder fails": (of_runs.another_knee, False),
+        "another prefix in the folder": (of_runs.another_prefix, False),
+        "litter in the checkpoints": (of_runs.litter, False),
+        "checkpoints on another disk": (of_runs.checkpoints_elsewhere, False),
+        "folder's name is no UTF-8": (of_runs.name_of_no_encoding, False),
+        "modules in the current folder": (of_runs.modules_in_the_way, False),
+        "standby of an hour": (of_runs.standby, False),
+        "stopped and continued": (of_runs.long_pause, False),
+        "guardian killed": (of_runs.guardian_killed, False),
+        "process that got away": (of_runs.stray, True),
+        "worker forks and crashes": (make.faulty("step:thickness=fork_and_crash", "thickness", 1, "PIPELINE_ERROR"),
+                                     False),
+        "memory limit of 300 MB": (of_runs.memory_limit(300), False),
+        "memory limit of 600 MB": (of_runs.memory_limit(600), False),
+        "records damaged": (of_runs.records_damaged, False),
     }
     for folder in FOLDERS:
         table[f"truncated manifest {folder}"] = make.truncated(folder, "manifest.json"), folder == FOLDERS[4]

@@ -163,7 +163,7 @@ def signalled(number: int, fault: str) -> Callable[[Bench, str], list[str]]:
     def row(bench: Bench, name: str) -> list[str]:
         options = cases.options_for(bench.case, bench.out(name, "surfaces"))
         process = cases.start(options, fault=fault, row=name)
-        _wait_for(Path(options["output"]).parent / f"{Path(options['output']).name}.count")
+        wait_for(Path(options["output"]).parent / f"{Path(options['output']).name}.count")
         time.sleep(0.3)
         began = time.monotonic()
         process.send_signal(number)
@@ -177,7 +177,8 @@ def signalled(number: int, fault: str) -> Callable[[Bench, str], list[str]]:
     return row
 
 
-def _wait_for(path: Path, limit_s: float = 60) -> None:
+def wait_for(path: Path, limit_s: float = 60) -> None:
+    """Until a file appears: a fault notes there that it has been reached."""
     deadline = time.monotonic() + limit_s
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -298,7 +299,7 @@ def two_at_once(bench: Bench, name: str) -> list[str]:
     """A second run in the same folder is turned away; the first one finishes."""
     options = cases.options_for(bench.case, bench.out(name, "surfaces"))
     first = cases.start(options, fault="step:surfaces=pause", row=name)
-    _wait_for(Path(options["output"]).parent / f"{Path(options['output']).name}.count")
+    wait_for(Path(options["output"]).parent / f"{Path(options['output']).name}.count")
     second = cases.run(options, row=f"{name} second")
     ended = cases.finish(first, options, name)
     problems: list[str] = []
@@ -326,7 +327,7 @@ def orphans(bench: Bench, name: str) -> list[str]:
     """SIGKILL to the orchestrator while its worker has started processes of its own."""
     options = cases.options_for(bench.case, bench.out(name, "surfaces"))
     process = cases.start(options, fault="step:surfaces=grandchildren", row=name)
-    _wait_for(Path(options["output"]).parent / f"{Path(options['output']).name}.count")
+    wait_for(Path(options["output"]).parent / f"{Path(options['output']).name}.count")
     time.sleep(0.3)
     process.kill()
     ended = cases.finish(process, options, name)

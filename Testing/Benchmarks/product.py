@@ -24,8 +24,8 @@ from KneePipelineLib.imaging import read_labels, write_volume
 from KneePipelineLib.imaging.volume import Volume
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SEGMENTATION = ("image", "segmentation")
-"""The steps of `run` that end with labels; without the others it is sooner done."""
+SEGMENTATION = ("image", "review")
+"""The steps of `run` that end with labels, cleaned and looked through; without the others it is sooner done."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""How long and how much memory a segmentation takes: ours against stock nnU-Net, and the planar networks.
+"""How long and how much memory the room `segmentation` takes by itself: ours against stock nnU-Net, planar networks.
+
+Not a run: tiles and precision can be set here, and nothing before reading the image or after writing the labels is
+counted. How good labels are is measured elsewhere, through `run` (`bundled_network.py`).
 
     python Testing/Benchmarks/segmentation_speed.py nnunet                  # 384 x 384 x 160, about 102 M parameters
     python Testing/Benchmarks/segmentation_speed.py nnunet --step 1         # in a third of the time, fewer tiles

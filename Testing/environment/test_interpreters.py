@@ -217,6 +217,18 @@ def test_without_a_terminal_nothing_is_downloaded(world: FakeWorld) -> None:
     assert "setup --yes" in refused.stdout
 
 
+def test_a_pip_of_the_persons_own_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set up is called in a folder in which a pip.py happens to lie."""
+    here, ours = tmp_path / "here", tmp_path / "ours"
+    here.mkdir()
+    ours.mkdir()
+    for name in ("pip.py", "ensurepip.py"):
+        (here / name).write_text(f"open({str(tmp_path / 'was_run')!r}, 'w').close()")
+    monkeypatch.chdir(here)
+    assert bootstrap._pip_of(sys.executable, dict(os.environ), ours) == ["-m", "pip"]
+    assert not (tmp_path / "was_run").exists()
+
+
 @pytest.mark.slow
 def test_uv_is_fetched_by_pip_into_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KNEEPIPELINE_HOME", str(tmp_path / "höme"))

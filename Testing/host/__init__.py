@@ -11,9 +11,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import tempfile
 from typing import Any
+
+_WINDOW: Any = None
+_heard = 0
 
 
 def available() -> bool:
@@ -40,6 +44,7 @@ def start(*, testing: bool = True, main_window: bool = False, home: str | None =
     if hasattr(slicer, "app"):
         return slicer.app
     _keep_constants()
+    _listen_to_engine()
     startup_environment = dict(os.environ)
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     if hasattr(os, "nice"):  # the logic's processing thread would put the whole process at the lowest priority
@@ -57,6 +62,26 @@ def start(*, testing: bool = True, main_window: bool = False, home: str | None =
 
     doubles.install()
     return application.start(startup_environment, home=home, testing=testing, main_window=main_window)
+
+
+def said_by_engine() -> str:
+    """The errors and warnings of the engine since the last call; "" without any, and outside of the host."""
+    if _WINDOW is None:
+        return ""
+    global _heard
+    said = _WINDOW.GetOutput()
+    new, _heard = said[_heard:], len(said)
+    entries = re.split(r"(?m)^(?=(?:ERROR|Warning|Generic Warning|Info|Debug): In )", new)
+    return "".join(entry for entry in entries if re.match("ERROR|Warning|Generic", entry)).strip()
+
+
+def _listen_to_engine() -> None:
+    """What VTK and Slicer's classes would print goes into a text, so that a test can fail of it."""
+    global _WINDOW
+    import vtk
+
+    _WINDOW = vtk.vtkStringOutputWindow()
+    vtk.vtkOutputWindow.SetInstance(_WINDOW)
 
 
 def _keep_constants() -> None:

@@ -156,17 +156,26 @@ class ModuleManager(QtCore.QObject):
         self.add(CppModule(name, logic))
 
     def load_folder(self, folder: Path) -> list[str]:
-        """Load what Slicer would find in a module path: scripted modules, and command-line modules (.xml + .py)."""
+        """Load what Slicer would find in a module path.
+
+        As there, a .py file is a command-line module only if it begins with ``#!``; every other one is taken for a
+        scripted module and has to be one.
+
+        Raises:
+            RuntimeError: a file is neither; Slicer prints this sentence at every start.
+        """
         loaded = []
         for path in sorted(folder.glob("*.py")):
-            if path.with_suffix(".xml").is_file():
+            text = path.read_text(encoding="utf-8")
+            if text.startswith("#!"):
                 from Testing.host import cli_bridge
 
                 self.add(cli_bridge.CliModule(path))
-            elif f"class {path.stem}(" in path.read_text(encoding="utf-8"):
+            elif f"class {path.stem}(" in text:
                 self.load_scripted(path)
             else:
-                continue
+                raise RuntimeError(f"Failed to load scripted loadable module: class {path.stem} was not found in "
+                                   f"file {path}")
             loaded.append(path.stem)
         return loaded
 

@@ -21,6 +21,8 @@ _OWNERS = (
     ("vtkMRMLTransformNode", "Transforms"),
 )
 
+_VIRTUAL_BRANCH = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyVirtualBranchAttributeName()
+
 
 def owner_of(node: Any) -> str | None:
     """The plugin that shows a node; None for nodes that the tree leaves out."""
@@ -61,6 +63,8 @@ class Keeper:
         elif not tree.GetItemOwnerPluginName(item):
             tree.SetItemOwnerPluginName(item, owner)
         if node.IsA("vtkMRMLSegmentationNode"):
+            # The engine itself removes the items of segments with such an item, and makes none of them by name.
+            tree.SetItemAttribute(item, _VIRTUAL_BRANCH, "1")
             self.watch_segments(node)
 
     def node_removed(self, node: Any) -> None:

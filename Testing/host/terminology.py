@@ -1,69 +1,71 @@
-"""A small terminology for the host, because the engine's package brings none: the tissues of a knee in SNOMED CT."""
+"""A small part of the terminology that Slicer ships, because the engine's package brings none.
+
+Nothing is in it that Slicer's lists lack: no tibia, no medial or lateral cartilage and meniscus.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+from pathlib import Path
+from typing import Any
 
-# (category, code, meaning, colour): Anatomical Structure 123037004, Tissue 85756007 (DICOM CID 7150, SNOMED CT)
-_STRUCTURES = [
-    ("Anatomical Structure", "71341001", "Femur", (221, 209, 175)),
-    ("Anatomical Structure", "12611008", "Tibia", (221, 209, 175)),
-    ("Anatomical Structure", "64234005", "Patella", (221, 209, 175)),
-    ("Anatomical Structure", "87342007", "Fibula", (221, 209, 175)),
-    ("Anatomical Structure", "72696002", "Knee", (177, 122, 101)),
-    ("Tissue", "309312004", "Cartilage", (111, 184, 210)),
-    ("Tissue", "74135004", "Meniscus", (144, 238, 144)),
-    ("Tissue", "85756007", "Tissue", (128, 174, 128)),
-]
-_CATEGORIES = {"Anatomical Structure": "123037004", "Tissue": "85756007"}
-_CONTEXTS = {
+from Testing.host import slicers_files
+
+_SIDES = [("24028007", "Right"), ("7771000", "Left")]
+# category -> code, [(code, meaning, colour, modifiers)]; DICOM PS3.16 CID 7150 and those it names, SNOMED CT
+_CATEGORIES = {
+    "Anatomical Structure": ("123037004", [
+        ("71341001", "Femur", (221, 209, 175), _SIDES), ("64234005", "Patella", (221, 209, 175), _SIDES),
+        ("87342007", "Fibula", (221, 209, 175), _SIDES)]),
+    "Tissue": ("85756007", [
+        ("309312004", "Cartilage", (111, 184, 210), []), ("74135004", "Meniscus", (178, 212, 242), []),
+        ("85756007", "Tissue", (128, 174, 128), [])]),
+}  # fmt: skip
+_REGIONS = [("71341001", "Femur"), ("64234005", "Patella"), ("72696002", "Knee")]
+_TYPES = {
     "SegmentationCategoryTypeModifier-SlicerGeneralAnatomy":
         "Segmentation category and type - 3D Slicer General Anatomy list",
     "SegmentationCategoryTypeModifier-DICOM-Master": "Segmentation category and type - DICOM master list",
 }  # fmt: skip
-_REGIONS = {
-    "AnatomicRegionAndModifier-DICOM-Master": "Anatomic codes - DICOM master list",
-}
+_SCHEMA = "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/{}-context-schema.json#"
 
 
-def _coded(code: str, meaning: str, **more: object) -> dict:
+def _coded(code: str, meaning: str, **more: Any) -> dict:
     return {"CodingSchemeDesignator": "SCT", "CodeValue": code, "CodeMeaning": meaning, **more}
 
 
-def _terminology(title: str) -> dict:
-    categories = []
-    for name, code in _CATEGORIES.items():
-        kinds = [
-            _coded(c, meaning, recommendedDisplayRGBValue=list(colour), **{"3dSlicerLabel": meaning.lower()})
-            for category, c, meaning, colour in _STRUCTURES
-            if category == name
-        ]
-        categories.append(_coded(code, name, showAnatomy="true", Type=kinds))
-    return {
-        "SegmentationCategoryTypeContextName": title,
-        "@schema": "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/segment-context-schema.json#",
-        "SegmentationCodes": {"Category": categories},
-    }
-
-
-def _regions(title: str) -> dict:
-    laterality = [_coded("24028007", "Right"), _coded("7771000", "Left")]
-    return {
-        "AnatomicContextName": title,
-        "@schema": "https://raw.githubusercontent.com/qiicr/dcmqi/master/doc/anatomic-context-schema.json#",
-        "AnatomicCodes": {"AnatomicRegion": [_coded("72696002", "Knee", Modifier=laterality)]},
-    }
+def _documents() -> dict[str, dict]:
+    categories = [
+        _coded(code, name, showAnatomy="true", Type=[
+            _coded(c, meaning, recommendedDisplayRGBValue=list(colour), **{"3dSlicerLabel": meaning.lower()},
+                   **({"Modifier": [_coded(*side) for side in sides]} if sides else {}))
+            for c, meaning, colour, sides in kinds])
+        for name, (code, kinds) in _CATEGORIES.items()
+    ]  # fmt: skip
+    found = {name: {"SegmentationCategoryTypeContextName": title, "@schema": _SCHEMA.format("segment"),
+                    "SegmentationCodes": {"Category": categories}} for name, title in _TYPES.items()}
+    regions = [_coded(*region, Modifier=[_coded(*side) for side in _SIDES]) for region in _REGIONS]
+    found["AnatomicRegionAndModifier-DICOM-Master"] = {
+        "AnatomicContextName": "Anatomic codes - DICOM master list", "@schema": _SCHEMA.format("anatomic"),
+        "AnatomicCodes": {"AnatomicRegion": regions}}
+    return found
 
 
 def write_share_folder(share: str) -> str:
-    """Write the terminology where the terminology logic looks for its own; returns the folder."""
+    """Write the terminology where the terminology logic looks for its own; returns the folder.
+
+    Slicer's own lists where its files are named (see `slicers_files`).
+    """
     folder = os.path.join(share, "qt-loadable-modules", "Terminologies")
     os.makedirs(folder, exist_ok=True)
-    documents = {name: _terminology(title) for name, title in _CONTEXTS.items()}
-    documents |= {name: _regions(title) for name, title in _REGIONS.items()}
-    for name, document in documents.items():
+    tree = slicers_files.tree()
+    for name, document in _documents().items():
         for suffix in (".json", ".term.json"):  # Slicer 5.10 and newer ask for the second
-            with open(os.path.join(folder, name + suffix), "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=1)
+            target = os.path.join(folder, name + suffix)
+            if tree is not None:
+                shutil.copyfile(tree / "Modules/Loadable/Terminologies/Resources" / f"{name}.json", target)
+            else:
+                Path(target).write_text(json.dumps(document, indent=1), encoding="utf-8")
     return folder

@@ -223,9 +223,11 @@ def test_segments_of_slicer_files(make: object, tmp_path: Path) -> None:
     assert [(s["name"], s["value"]) for s in found.meta["segments"]] == [
         ("Femur", 1), ("Tibia", 2), ("Femoral cartilage", 3)]
     assert found.meta["segments"][1]["terminology"]["type"] == STRUCTURES[1].code
-    overlap = int(((layers[..., 0] > 0) & (layers[..., 1] > 0)).sum())
-    assert found.meta["warnings"] == [
-        ("OVERLAPPING_SEGMENTS", f"{overlap} voxels belong to more than one segment; the later segment was kept.")]
+    [(code, sentence)] = found.meta["warnings"]
+    assert code == "OVERLAPPING_SEGMENTS"
+    for bone, value in (("Femur", 1), ("Tibia", 2)):
+        lost = np.count_nonzero((layers[..., 0] == value) & (layers[..., 1] == 1)) * volume.voxel_volume_mm3 / 1000
+        assert f"'{bone}' lost {lost:.2g} ml to 'Femoral cartilage'" in sentence
 
 
 def test_a_flat_segmentation_keeps_its_values(make: object, tmp_path: Path) -> None:

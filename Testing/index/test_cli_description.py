@@ -44,6 +44,14 @@ def test_the_first_line_is_the_declaration_that_slicer_wants() -> None:
     assert text.splitlines()[0] == '<?xml version="1.0" encoding="utf-8"?>'
 
 
+@pytest.mark.parametrize("description", [name for name in facts.tracked() if name.endswith(".xml")
+                                         and Path(name).with_suffix(".py").as_posix() in facts.tracked()])
+def test_slicer_takes_the_script_for_a_command_line_module(description: str) -> None:
+    """Only by its first line; without it Slicer looks for a scripted module in it and prints an error at each start."""
+    script = (facts.REPOSITORY / description).with_suffix(".py").read_text(encoding="utf-8")
+    assert script.splitlines()[0] == "#!/usr/bin/env python-real"
+
+
 def test_flags_are_ones_that_slicer_accepts(parameters: dict) -> None:
     flags = [parameter.findtext("longflag") for parameter in parameters.values()]
     assert all(re.fullmatch(r"[a-z][a-z0-9_]*", flag) for flag in flags if flag is not None)

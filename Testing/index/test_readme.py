@@ -16,6 +16,7 @@ NO_CONTACT = {
     "json-schema.org": "names a schema's dialect",
     "itk.org": "a format's description", "nifti.nimh.nih.gov": "a format's description",
     "teem.sourceforge.net": "a format's description",
+    "git-lfs.github.com": "the first line of a pointer file", "raw.githubusercontent.com": "names a schema",
     "pip.pypa.io": "documentation", "www.tensorflow.org": "documentation",
 }
 """Hosts that stand in the sources and are never contacted, with why they stand there."""

@@ -30,11 +30,12 @@ def toy_plan() -> tuple[Step, ...]:
     """Every state once, two branches in ANALYSIS, one of which may fail."""
     return (
         toy("first", State.VALIDATION, inputs=("input",)),
-        toy("second", State.DETECTION, "first", options=("batch_size",), uses_device=True),
+        toy("second", State.DETECTION, "first", options=("batch_size",), uses_device=True,
+            shrinks=lambda options, results: True),
         toy("left", State.ANALYSIS, "second", weight=1.0, failure_code="NSM_FAILED"),
         toy("right", State.ANALYSIS, "second", weight=1.0, degrades_to="everything but right"),
         toy("files", State.FORMATTING, "left?", "right?", body="toy_plan.bodies:publish", writes=("results.json",),
-            publishes=True),
+            inputs=("input",), options=("prefix",), spares="the pictures", publishes=True),
     )
 
 
@@ -74,9 +75,23 @@ class ToyRun:
         """Steps done anew in the last run."""
         return self.record["pipeline_execution"]["branches_executed"]
 
+    @property
+    def retries(self) -> list[dict]:
+        """What was tried again in the last run."""
+        return self.record["retries"]
+
+    def steps(self, status: str) -> dict[str, dict]:
+        """The steps with that fate in the last run."""
+        return {name: step for name, step in self.record["steps"].items() if step["status"] == status}
+
     def of(self, kind: str) -> list[dict]:
         """Events of one kind."""
         return [event for event in self.events if event["event"] == kind]
+
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """Code and sentence of every warning, but the one about the tests' own orders."""
+        return [(w["code"], w["message"]) for w in self.of("warning") if w["code"] != "UNKNOWN_OPTIONS"]
 
     @property
     def log(self) -> str:

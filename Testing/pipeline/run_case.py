@@ -14,6 +14,7 @@ class FastClock(Clock):
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
+        self.standby_s = Clock.standby_s * speed
 
     def monotonic(self) -> float:
         return time.monotonic() * self._speed

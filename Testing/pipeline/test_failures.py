@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +26,7 @@ from KneePipelineLib.pipeline.failures import (
     next_attempt,
     recognise,
 )
+from KneePipelineLib.system import memory
 
 
 @pytest.mark.parametrize(("text", "kind", "code"), [
@@ -94,13 +100,56 @@ def test_errors_survive_the_way_from_the_worker() -> None:
     assert received.to_dict() == sent.to_dict()
 
 
+@pytest.mark.parametrize(("text", "kind"), [
+    ("ImportError: libtorch_cpu.so: failed to map segment from shared object", MEMORY),
+    ("OpenBLAS error: Memory allocation still failed after 10 retries, giving up.", MEMORY),
+    ("OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 2: Resource temporarily unavailable", MEMORY),
+    ("RuntimeError: can't start new thread", MEMORY),
+    ("Traceback (most recent call last):\nMemoryError", MEMORY),
+    ("OSError: [Errno 27] File too large", NEVER),
+])
+def test_limits_of_a_batch_job_are_told_as_such(text: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "allowed_bytes", lambda: 3 << 29)
+    failure = recognise(text)
+    assert failure.kind == kind
+    assert ("1.5 GiB" if kind == MEMORY else "ulimit -f") in failure.error.hint
+    assert from_exit(1, text).error.to_dict() == failure.error.to_dict()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+@pytest.mark.parametrize(("limit", "expected"), [("ulimit -v 600000", 614400000), (":", None)])
+def test_the_limit_of_a_shell_is_read(limit: str, expected: int | None, repository: Path) -> None:
+    program = "from KneePipelineLib.system import memory as m; print(min(m._resource_limits(), default=None))"
+    said = subprocess.run(["bash", "-c", f"{limit}; {shlex.quote(sys.executable)} -S -c {shlex.quote(program)}"],
+                          cwd=repository, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == str(expected)
+
+
+FIRST = Hints()
+
+
+def attempt(kind: str, already: int, hints: Hints = FIRST, *, on_gpu: bool = False,
+            shrinks: bool = False) -> Hints | None:
+    """What the next attempt does differently; None when there is none."""
+    found = next_attempt(kind, already, hints, on_gpu, shrinks)
+    return found and found.hints
+
+
 def test_retry_table() -> None:
-    assert [next_attempt(TIMEOUT, n, Hints(), False) is not None for n in range(4)] == [True, True, True, False]
-    assert [next_attempt(TIMEOUT, n, Hints(), False).delay_s for n in range(3)] == [1.0, 2.0, 4.0]
-    assert [next_attempt(NETWORK, n, Hints(), False).delay_s for n in range(3)] == [5.0, 5.0, 5.0]
-    assert next_attempt(NETWORK, 3, Hints(), False) is None
-    assert next_attempt(NEVER, 0, Hints(), False) is None
-    assert next_attempt(MEMORY, 0, Hints(), True).hints == Hints(0.5, False)
-    assert next_attempt(MEMORY, 1, Hints(0.5), True).hints == Hints(0.5, True)
-    assert next_attempt(MEMORY, 1, Hints(0.5), False).hints == Hints(0.25, False)
-    assert next_attempt(MEMORY, 2, Hints(), True) is None
+    assert [attempt(TIMEOUT, n) is not None for n in range(4)] == [True, True, True, False]
+    assert [next_attempt(TIMEOUT, n, Hints(), False, False).delay_s for n in range(3)] == [1.0, 2.0, 4.0]
+    assert [next_attempt(NETWORK, n, Hints(), False, False).delay_s for n in range(3)] == [5.0, 5.0, 5.0]
+    assert attempt(NETWORK, 3) is None
+    assert attempt(NEVER, 0) is None
+
+
+def test_memory_is_asked_for_less_where_a_step_can_do_with_less() -> None:
+    """Half, then the CPU or the smallest portions; a step without portions gets the CPU and the whole machine."""
+    assert attempt(MEMORY, 0, on_gpu=True, shrinks=True) == Hints(0.5)
+    assert attempt(MEMORY, 1, Hints(0.5), on_gpu=True, shrinks=True) == Hints(0.5, force_cpu=True)
+    assert attempt(MEMORY, 1, Hints(0.5), shrinks=True) == Hints(0.0)
+    assert attempt(MEMORY, 2, Hints(0.0), shrinks=True) is None
+    assert attempt(MEMORY, 0, on_gpu=True) == Hints(force_cpu=True)
+    assert attempt(MEMORY, 1, Hints(force_cpu=True)) == Hints(force_cpu=True, alone=True)
+    assert attempt(MEMORY, 0) == Hints(alone=True)
+    assert attempt(MEMORY, 1, Hints(alone=True)) is None

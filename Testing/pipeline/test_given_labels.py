@@ -12,6 +12,7 @@ from KneePipelineLib.imaging import Volume, read_labels, write_volume
 from KneePipelineLib.job import JobOptions
 from KneePipelineLib.phantom import DigitalKnee, Grid
 from KneePipelineLib.pipeline.context import StageContext
+from KneePipelineLib.pipeline.stages import validation
 from KneePipelineLib.pipeline.stages.detection import segment
 
 
@@ -27,9 +28,11 @@ def detect(tmp_path: Path, labels: Volume, image: Volume) -> tuple[dict, list[st
     write_volume(labels, tmp_path / "labels.nrrd")
     write_volume(image, tmp_path / "image" / "image.nrrd")
     events: list[dict] = []
+    validation._LAST_READ["of an earlier step"] = image
     context = StageContext("segmentation", JobOptions(segmentation=str(tmp_path / "labels.nrrd")), tmp_path / "out",
                            folders={"image": tmp_path / "image"}, send=events.append)
     result = segment(context)
+    assert not validation._LAST_READ, "an image nobody will ask for again is kept beside the network"
     return result, [e["code"] for e in events if "code" in e]
 
 

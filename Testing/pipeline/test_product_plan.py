@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from KneePipelineLib.pipeline.plan import STEPS, wanted_steps
+from KneePipelineLib.pipeline.states import WORKING_STATES
 
 from .conftest import ToyRun, real_plan_with_toy_bodies
 
@@ -35,6 +36,16 @@ class TestTheProductsOwnPlan:
         """Run on a DICOM series of two echoes."""
         self.with_body(toy_run, "input", "found")
         return toy_run(orders)
+
+    @pytest.mark.parametrize("name", ["thickness", "detection"])
+    def test_a_part_alone_finds_what_it_finds_in_a_whole_run(self, toy_run: ToyRun, name: str) -> None:
+        """With a network: the segmentation used to miss its image."""
+        self.with_body(toy_run, "input", "found")
+        assert toy_run({}, steps=[name]) == 0
+        done = toy_run.steps("done")
+        assert {"image", "segmentation"} <= set(done)
+        assert ("thickness" in done) == (name == "thickness")
+        assert "t2" not in done
 
     def test_everything_works(self, toy_run: ToyRun) -> None:
         assert self.steps(toy_run, {}) == 0
@@ -83,9 +94,18 @@ def test_every_step_of_the_plan_reads_only_what_comes_before() -> None:
         seen.add(step.name)
 
 
+@pytest.mark.parametrize("name", [*(s.name for s in STEPS), *(state.name.lower() for state in WORKING_STATES)])
+def test_every_part_brings_all_that_it_reads(name: str) -> None:
+    wanted = wanted_steps((name,))
+    assert {step.name for step in STEPS if name in (step.name, step.state.name.lower())} <= wanted
+    for step in STEPS:
+        assert step.publishes or step.name not in wanted or set(step.uses()) <= wanted, step.name
+
+
 def test_wanted_steps_bring_what_they_need() -> None:
     assert wanted_steps(()) == {step.name for step in STEPS}
     wanted = wanted_steps(("thickness",))
-    assert {"review", "surfaces", "thickness", "files", "input"} <= wanted
+    assert {"review", "surfaces", "thickness", "files", "input", "image"} <= wanted
     assert not {"t2", "shape", "table"} & wanted
-    assert "segmentation" in wanted_steps(("DETECTION",))
+    assert {"segmentation", "image"} <= wanted_steps(("DETECTION",))
+    assert {"thickness", "t2"} <= wanted_steps(("fusion",))

@@ -119,7 +119,7 @@ def test_known_label_maps_are_not_set_aside(tmp_path: Path) -> None:
     published(tmp_path, BOTH)
     # The last complete run's list in pipeline.json is still there when the checkpoints are gone.
     files = {name: entry["sha256"] for name, entry in hash_folder(tmp_path).items() if "/" not in name}
-    write_json(tmp_path / "pipeline.json", {"results": {"files": files}})
+    write_json(tmp_path / "pipeline.json", {"published": {"files": files}})
     shutil.rmtree(tmp_path / "checkpoints")
     published(tmp_path, {**BOTH, "knee_all-labels.nrrd": "labels 3", "knee_all-labels.nii.gz": "labels 3"})
     assert not list(tmp_path.glob("set_aside*"))

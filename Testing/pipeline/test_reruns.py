@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from .conftest import ToyRun
+
+LITTER = (".DS_Store", "._out.txt", ".nfs000000000123", ".dropbox.attr", "Thumbs.db", "desktop.ini")
 
 
 def test_second_run_does_nothing_and_changed_options_only_what_depends_on_them(toy_run: ToyRun) -> None:
@@ -27,19 +31,59 @@ def test_changed_input_repeats_everything_that_saw_it(toy_run: ToyRun) -> None:
     assert toy_run() == 0
     (toy_run.folder / "knee.nrrd").write_bytes(b"other")
     assert toy_run() == 0
-    assert toy_run.executed == ["first"]
+    assert toy_run.executed == ["first", "files"]
 
 
 def test_a_foreign_file_in_a_checkpoint_is_damage(toy_run: ToyRun) -> None:
     assert toy_run() == 0
     folder = toy_run.out / "checkpoints" / "DETECTION.second"
-    (folder / ".DS_Store").write_text("litter")
+    for name in LITTER:
+        (folder / name).write_text("litter")
     assert toy_run() == 0
     assert toy_run.executed == []
     (folder / "extra.txt").write_text("?")
     assert toy_run() == 0
     assert toy_run.executed == ["second"]
     assert not (folder / "extra.txt").exists()
+
+
+def test_litter_in_the_input_is_no_other_input(toy_run: ToyRun, tmp_path: Path) -> None:
+    """Opening a DICOM folder in a file manager must not cost a segmentation."""
+    folder = tmp_path / "dicom"
+    (folder / "series").mkdir(parents=True)
+    (folder / "series" / "1.dcm").write_bytes(b"slice")
+    assert toy_run(input=str(folder)) == 0
+    for name in LITTER:
+        (folder / "series" / name).write_text("litter")
+    (folder / "@eaDir").mkdir()
+    (folder / "@eaDir" / "thumbnail.jpg").write_text("litter")
+    assert toy_run(input=str(folder)) == 0
+    assert toy_run.executed == []
+    (folder / "series" / "2.dcm").write_bytes(b"another slice")
+    assert toy_run(input=str(folder)) == 0
+    assert "first" in toy_run.executed
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links")
+def test_checkpoints_on_another_disk(toy_run: ToyRun) -> None:
+    """Moved to scratch and linked: no file can be renamed from there into the run folder."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or os.stat(other).st_dev == os.stat(toy_run.folder).st_dev:
+        pytest.skip("there is no second disk here")
+    with tempfile.TemporaryDirectory(dir=other) as scratch:
+        toy_run.out.mkdir()
+        (toy_run.out / "checkpoints").symlink_to(scratch)
+        assert toy_run() == 0
+        assert (toy_run.out / "left.txt").read_text() == "(left(second(first)))"
+        assert toy_run() == 0
+        assert toy_run.executed == []
+
+
+def test_two_steps_that_find_the_same_say_it_once(toy_run: ToyRun) -> None:
+    """Which of them says it may depend on the worker that each of them got."""
+    orders = {"left": {"warn": "the same"}, "right": {"warn": "the same"}}
+    assert toy_run(orders) == 0
+    assert toy_run.warnings == [("TOY", "the same")]
 
 
 def test_a_damaged_checkpoint_is_done_again_with_a_warning(toy_run: ToyRun) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from KneePipelineLib.job import JobOptions
+from KneePipelineLib.pipeline.clock import Clock
 from KneePipelineLib.pipeline.job_state import Job
 
 from .conftest import ToyRun
@@ -23,7 +24,7 @@ def test_typed_errors_keep_their_code_and_are_not_retried(toy_run: ToyRun, error
                                                           exit_code: int) -> None:
     assert toy_run({"first": {"fail": error}}) == exit_code
     assert toy_run.of("error")[-1]["code"] == code
-    assert toy_run.record["pipeline_execution"]["retries_performed"] == []
+    assert toy_run.retries == []
 
 
 def test_unexpected_errors_take_the_steps_code_and_leave_the_traceback_in_the_log(toy_run: ToyRun) -> None:
@@ -34,11 +35,13 @@ def test_unexpected_errors_take_the_steps_code_and_leave_the_traceback_in_the_lo
     assert "boom in the middle" in toy_run.log
 
 
-def test_memory_failures_halve_the_batch(toy_run: ToyRun, tmp_path: Path) -> None:
+def test_memory_failures_halve_the_batch_then_take_the_smallest(toy_run: ToyRun, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     assert toy_run({"second": {"fail_times": [str(notes), "memory", 2]}}) == 0
-    assert notes.read_text().splitlines() == ["1 any 32", "0.5 any 16", "0.25 any 8"]
-    assert [r["kind"] for r in toy_run.record["pipeline_execution"]["retries_performed"]] == ["memory", "memory"]
+    assert notes.read_text().splitlines() == ["1 any 32", "0.5 any 16", "0 any 1"]
+    assert [message.partition(" in ")[2] for _, message in toy_run.warnings] == ["smaller portions.",
+                                                                                 "the smallest portions."]
+    assert [r["kind"] for r in toy_run.retries] == ["memory", "memory"]
 
 
 def test_memory_failures_on_a_gpu_end_on_the_cpu_and_say_so(toy_run: ToyRun, tmp_path: Path) -> None:
@@ -64,7 +67,7 @@ def test_retries_by_kind_with_the_designs_numbers(toy_run: ToyRun, tmp_path: Pat
     code = toy_run({"second": {"fail_times": [str(notes), kind, 9]}}, clock=FastClock(20))
     assert code == (4 if kind == "timeout" else 1)
     assert len(notes.read_text().splitlines()) == tries
-    assert [r["delay_s"] for r in toy_run.record["pipeline_execution"]["retries_performed"]] == delays
+    assert [r["delay_s"] for r in toy_run.retries] == delays
 
 
 @pytest.mark.parametrize(("words", "code"), [
@@ -88,24 +91,72 @@ def test_a_step_that_leaves_no_file_has_failed(toy_run: ToyRun) -> None:
 def test_a_step_without_a_sign_of_life_is_retried_and_then_given_up(toy_run: ToyRun) -> None:
     # Ten minutes pass in half a second.
     assert toy_run({"left": {"sleep": 60}}, clock=FastClock(1200)) == 4
-    assert [r["kind"] for r in toy_run.record["pipeline_execution"]["retries_performed"]] == ["timeout"] * 3
+    assert [r["kind"] for r in toy_run.retries] == ["timeout"] * 3
     assert toy_run.of("error")[-1]["code"] == "TIMEOUT"
 
 
-def test_progress_events_and_foreign_output_count_as_signs_of_life(toy_run: ToyRun) -> None:
-    foreign = "[PROGRESS] 3/10: Making meshes\n 45%|####     | 9/20"
+def test_whatever_a_step_says_is_a_sign_of_life_and_all_of_it_is_logged(toy_run: ToyRun) -> None:
+    foreign = "[PROGRESS] 3/10: Making meshes\nRuntimeWarning: only 37% of the voxels inside the mask have a signal"
     assert toy_run({"left": {"say": foreign, "progress": [0.6, 0.8]}}) == 0
-    messages = [event["message"] for event in toy_run.of("state")]
-    assert "Making meshes" in messages
-    assert "at 0.8" in messages
+    assert "only 37% of the voxels" in toy_run.log
+    assert "at 0.8" in [event["message"] for event in toy_run.of("state")]
+    assert 0.37 not in [event["stage_fraction"] for event in toy_run.of("state")]
     check_events(toy_run.events)
+
+
+def test_memory_that_a_step_without_portions_lacks_is_told_truthfully(toy_run: ToyRun, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    assert toy_run({"left": {"fail_times": [str(notes), "memory", 1]}}) == 0
+    assert notes.read_text().splitlines() == ["1 any 32", "1 any 32"]
+    assert toy_run.warnings == [("RETRY", "Left: Memory did not suffice; attempt 2 with nothing else running.")]
+    notes.unlink()
+    assert toy_run({"left": {"fail_times": [str(notes), "memory", 9]}}, restart=True) == 1
+    assert len(notes.read_text().splitlines()) == 2
+    message = toy_run.of("error")[-1]["message"]
+    assert message == "Memory does not suffice for this step (left), not even with nothing else running."
+
+
+def test_an_attempt_alone_waits_for_the_others_and_they_for_it(toy_run: ToyRun, tmp_path: Path) -> None:
+    orders = {"left": {"fail_times": [str(tmp_path / "notes"), "memory", 1], "span": str(tmp_path / "left")},
+              "right": {"sleep": 0.7, "span": str(tmp_path / "right")}}
+    assert toy_run(orders) == 0
+    left, right = (sorted(map(float, (tmp_path / name).read_text().split())) for name in ("left", "right"))
+    assert left[0] >= right[-1]
+
+
+def test_standby_is_no_silence(toy_run: ToyRun) -> None:
+    """The clock jumps by an hour in the middle of a healthy step, as Windows' does when a notebook was closed."""
+    class Notebook(Clock):
+        asked = 0
+
+        def monotonic(self) -> float:
+            self.asked += 1
+            return super().monotonic() + (3600.0 if self.asked > 150 else 0.0)
+
+    clock = Notebook()
+    assert toy_run({"left": {"progress": [0.1] * 20}}, clock=clock, timeout=600.0) == 0
+    assert clock.asked > 150
+    assert toy_run.retries == []
+    assert "slept" in toy_run.log
+
+
+def test_a_picture_that_cannot_be_made_does_not_cost_the_numbers(toy_run: ToyRun) -> None:
+    assert toy_run({"files": {"raise_text": "the renderer broke"}}) == 0
+    assert toy_run.warnings == [("RETRY", "Files: this failed; once more without the pictures.")]
+    assert (toy_run.out / "results.json").exists()
+    assert "the renderer broke" in toy_run.log
+    # What is missing is made by the next run.
+    assert toy_run() == 0
+    assert toy_run.executed == ["files"]
+    assert toy_run() == 0
+    assert toy_run.executed == []
 
 
 def test_deadline_of_the_whole_run(toy_run: ToyRun) -> None:
     assert toy_run(steps=["second"]) == 0
     assert toy_run({"left": {"sleep": 600}}, timeout=1.0) == 4
     assert toy_run.of("error")[-1]["details"] == {"timeout_s": 1.0}
-    assert toy_run.record["pipeline_execution"]["retries_performed"] == []
+    assert toy_run.retries == []
     assert toy_run() == 0
     assert "second" not in toy_run.executed
 
@@ -120,6 +171,14 @@ def never_hung(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_default_deadline_on_a_gpu_is_half_an_hour(toy_run: ToyRun) -> None:
     assert toy_run({"left": {"device": ["cuda:0"], "progress": [0.1] * 40}}, clock=FastClock(1200)) == 4
     assert toy_run.of("error")[-1]["details"] == {"timeout_s": 1800.0}
+
+
+@pytest.mark.usefixtures("never_hung")
+def test_a_step_that_leaves_the_gpu_leaves_its_deadline(toy_run: ToyRun) -> None:
+    """An Apple GPU that hands over in mid-step: what takes hours on the CPU is not ended after half an hour."""
+    orders = {"second": {"device": ["mps", "cpu"], "progress": [0.1] * 40}}
+    assert toy_run(orders, clock=FastClock(1200)) == 0
+    assert toy_run.steps("done")["second"]["device"] == "cpu"
 
 
 @pytest.mark.parametrize(("devices", "timeout", "deadline_s"), [

@@ -41,6 +41,27 @@ def test_the_network_speaks_for_itself_and_the_catalogue_adds(tmp_path: Path) ->
     assert told.about_model(context(tmp_path, {"source": "given"})) is None
 
 
+def test_what_of_a_network_ran_is_told_everywhere(tmp_path: Path) -> None:
+    """Stages, folds and what was left out: in results.json, in the report's provenance and in its methods."""
+    from KneePipelineLib.results import report_methods, report_text
+    from KneePipelineLib.results.provenance import run_facts
+    from KneePipelineLib.results.record import build_results, validate_results
+
+    stages = [{"configuration": name, "trainer": "nnUNetTrainer", "folds": ["0", "3"],
+               "checkpoint": "checkpoint_final.pth"} for name in ("3d_lowres", "3d_cascade_fullres")]
+    facts = {"kind": "nnunet", "stages": stages, "ignored_structures": ["ACL"], "first_stage": {"tiles": 3}}
+    found = told.about_model(context(tmp_path, {"source": "network", "model": facts},
+                                     segmentation_model="nnunet_cascade"))
+    assert (found["stages"], found["ignored_structures"]) == (stages, ["ACL"])
+    run = run_facts({}, ["segmentation"], segmentation="network", model=found)
+    record = build_results(prefix="knee", run=run)
+    validate_results(record)
+    assert "3d_lowres (nnUNetTrainer; folds 0, 3; checkpoint_final.pth)" in report_text.provenance(record)
+    methods = report_methods.methods(record)
+    assert "(configurations 3d_lowres, then 3d_cascade_fullres; mean of 2 folds)" in methods
+    assert "(ACL) was left out" in methods
+
+
 def test_the_scanner_without_what_may_be_a_name(tmp_path: Path) -> None:
     header = {"manufacturer": "MAKER", "model": "* 3", "field_strength_t": 3.0, "echo_times_ms": [6.0, None],
               "repetition_time_ms": None, "flip_angle_deg": 20.0, "series_description": "Doe", "acquisition_type": ""}

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Benchmarks"))
+import product
+
 from KneePipelineLib import weights
 from KneePipelineLib.imaging import read_labels
 from KneePipelineLib.phantom import DigitalKnee, Grid
-from KneePipelineLib.segmentation import segment
+from KneePipelineLib.segmentation import shown_side
 from KneePipelineLib.segmentation.bundled import NOTICE, export
 
 GRID = Grid.sagittal((128, 128, 96), (1.1, 1.1, 1.2))
@@ -53,13 +56,17 @@ def test_card_has_the_figures(shipped: Path) -> None:
 
 @pytest.mark.parametrize(("seed", "side", "contrast"), [(5, "left", "dess")])
 def test_a_digital_knee_is_recognised(shipped: Path, seed: int, side: str, contrast: str) -> None:
+    """Through the command, as a user's knee goes: a network that runs in half is as broken as one that is misfed."""
     knee = DigitalKnee(seed=seed, side=side)
-    found = segment(knee.image(GRID, contrast), "bundled", weights=shipped, device="cpu")
     true = knee.labels(GRID)
+    with product.measured(knee.image(GRID, contrast), model="bundled", steps=product.SEGMENTATION) as run:
+        found, results = run.labels, run.results
     for name, (values, least) in LEAST_DICE.items():
-        dice = mean_dice(found.labels.array, true.array, values)
+        dice = mean_dice(found.array, true.array, values)
         assert dice > least, (name, dice)
-    assert found.side == side
+    assert shown_side(found) == side
+    assert [stage["configuration"] for stage in results["run"]["model"]["stages"]] == ["3d_lowres",
+                                                                                       "3d_cascade_fullres"]
 
 
 @pytest.mark.slow

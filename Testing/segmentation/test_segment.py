@@ -103,25 +103,44 @@ def test_devices_that_do_not_exist(name: str) -> None:
         choose_device(name)
 
 
-def test_an_apple_gpu_without_an_operation_hands_over_with_a_warning(keras_file: Path, knee, monkeypatch) -> None:
+@pytest.mark.parametrize("lack", [
+    NotImplementedError("The operator 'aten::conv_transpose3d' is not implemented for the MPS device"),
+    RuntimeError("Conv3D is not supported on MPS"), TypeError("Cannot convert a MPS Tensor to float64 dtype"),
+])
+def test_an_apple_gpu_without_an_operation_hands_over_with_a_warning(keras_file: Path, knee, monkeypatch,
+                                                                    lack: Exception) -> None:
+    """And says so at once: the deadline of a GPU must not end what a CPU does now."""
     from KneePipelineLib.segmentation import dispatch
 
-    tried = []
+    tried, told = [], []
 
     def on_mps_only_fails(volume, model, weights, device, *rest):
         tried.append(device.type)
         if device.type == "mps":
-            raise NotImplementedError("The operator 'aten::conv_transpose3d' is not implemented for the MPS device")
+            raise lack
         return original(volume, model, weights, device, *rest)
 
     original = dispatch._run_on
     monkeypatch.setattr(dispatch, "_run_on", on_mps_only_fails)
     monkeypatch.setattr(dispatch, "choose_device", lambda name: (torch.device("mps"), []))
     monkeypatch.setattr(dispatch, "release_memory", lambda device: None)
-    answer = segment(knee, "goyal_axial", weights=keras_file)
-    assert tried == ["mps", "cpu"]
+    answer = segment(knee, "goyal_axial", weights=keras_file, on_device=told.append)
+    assert tried == told == ["mps", "cpu"]
     assert "CPU_FALLBACK" in [code for code, _ in answer.warnings]
     assert answer.model["device"] == "cpu"
+
+
+def test_an_apple_gpu_without_memory_hands_over_to_nobody(keras_file: Path, knee, monkeypatch) -> None:
+    """Smaller portions may do; that is for the caller to ask."""
+    from KneePipelineLib.segmentation import dispatch
+
+    def starves(*arguments: object) -> None:
+        raise RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)")
+
+    monkeypatch.setattr(dispatch, "_run_on", starves)
+    monkeypatch.setattr(dispatch, "choose_device", lambda name: (torch.device("mps"), []))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        segment(knee, "goyal_axial", weights=keras_file)
 
 
 def test_what_is_refused(keras_file: Path, knee) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,10 +44,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nnunet_folder_measures_a_dicom_series(repository: Path, tmp_path: Path, trained: Path) -> None:
     knee, grid = coarse_knee(3)
     write_dicom(knee.qdess(grid), tmp_path / "series", description="qDESS")
-    (tmp_path / "config.json").write_text(json.dumps({"models": {"nnunet_fullres": str(trained)}}))
+    table = json.loads((trained / "dataset.json").read_text())
+    table["labels"]["Popliteal fossa cyst"] = table["labels"].pop("medial_meniscus")
+    (trained / "dataset.json").write_text(json.dumps(table))
+    shutil.copytree(trained, tmp_path / "nets" / trained.name)
+    (tmp_path / "config.json").write_text(json.dumps({"models": {"nnunet_fullres": "nets"}}))
     done = subprocess.run(
         [sys.executable, "-m", "KneePipelineLib", "run", str(tmp_path / "series"), str(tmp_path / "out"),
-         "--model", "nnunet_fullres", "--config", str(tmp_path / "config.json"), "--device", "cpu"],
+         "--model", "nnunet_fullres", "--ignore-structures", "all", "--config", str(tmp_path / "config.json"),
+         "--device", "cpu"],
         cwd=repository, text=True, capture_output=True, timeout=500,
         env={**os.environ, "KNEEPIPELINE_PYTHON": sys.executable})
     assert done.returncode == 0, done.stderr[-3000:]
@@ -57,6 +63,10 @@ def test_nnunet_folder_measures_a_dicom_series(repository: Path, tmp_path: Path,
         assert dice > least, (label, dice)
     results = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert results["run"]["segmentation"] == "network"
+    assert [stage["configuration"] for stage in results["run"]["model"]["stages"]] == ["3d_fullres"]
+    assert results["run"]["model"]["ignored_structures"] == ["Popliteal fossa cyst"]
+    assert "Popliteal fossa cyst" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert not (found == 8).any()
     for value in set(range(1, 10)) - set(np.unique(found).tolist()):  # and what it does not find is said
         assert BY_VALUE[value].title in " ".join(w["message"] for w in results["warnings"])
     assert results["side"]["value"] == "right"

@@ -17,7 +17,7 @@ from KneePipelineLib.phantom import DigitalKnee, Grid
 from KneePipelineLib.pipeline.context import StageContext
 from KneePipelineLib.pipeline.keys import weights_hashes
 from KneePipelineLib.pipeline.plan import missing_scores, missing_shape_models
-from KneePipelineLib.pipeline.stages import scoring, shape
+from KneePipelineLib.pipeline.stages import scoring, shape, shape_files
 from KneePipelineLib.results import RULES
 from KneePipelineLib.shape import KINDS, bscore, chosen_bscore, reason_to_skip
 from KneePipelineLib.weights import BScoreParameters, import_from
@@ -79,7 +79,7 @@ class Branch:
         if score:
             scoring.score(self.context("score", options, ("shape",)))
         context = self.context("files", options, done)
-        self.outputs = {output.path: output for output in shape.write_files(context, context.out)}
+        self.outputs = {output.path: output for output in shape_files.write_files(context, context.out)}
         assert {path.name for path in context.out.iterdir()} == set(self.outputs)
         return {path.name: json.loads(path.read_text()) for path in context.out.glob("*.json")}
 
@@ -106,15 +106,15 @@ def test_both_fits_and_their_scores(branch: Branch, bodies: Path, bodies_bone_on
         assert {"latent", "icp_transform", "center", "scale", "assd_bone_mm"} <= set(record)
         assert record["mirrored"] is True
     assert written["NSM_recon_params.json"]["assd_cartilage_mm"] > 0
-    pictures = shape.read_shapes(branch.context("files", {}, ("shape",)))
+    pictures = shape_files.read_shapes(branch.context("files", {}, ("shape",)))
     assert [(p.kind, p.structure) for p in pictures] == [
         ("bone_and_cart", "femur"), ("bone_and_cart", "fem_cart"), ("bone_only", "femur")]
     for picture in pictures:
         assert picture.distance_mm.shape == (len(picture.points),)
         assert 0 < picture.distance_mm.mean() < 30
-    assert branch.outputs["NSM_recon_femur_mesh.vtk"].scalars == shape.DISTANCE_ARRAY
+    assert branch.outputs["NSM_recon_femur_mesh.vtk"].scalars == shape_files.DISTANCE_ARRAY
     assert branch.outputs["femur_mesh_NSM_orig.vtk"].scalars is None
-    assert shape.DISTANCE_ARRAY.replace(" ", "%20").encode() in (tmp_path / "files" / "NSM_recon_femur_mesh.vtk"
+    assert shape_files.DISTANCE_ARRAY.replace(" ", "%20").encode() in (tmp_path / "files" / "NSM_recon_femur_mesh.vtk"
                                                                  ).read_bytes()
     # These models know no femora, and the run says so.
     assert {"NSM_FAR_FROM_FEMUR", "BSCORE_PAIR_UNKNOWN"} == {code for code, _ in branch.warnings}

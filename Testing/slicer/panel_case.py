@@ -29,13 +29,15 @@ class PanelCase(unittest.TestCase):
     """The module's panel in an empty scene; its settings, home and environment variables are the test's own."""
 
     variables: ClassVar[dict[str, str]] = {}
+    double_click_s: ClassVar[float] = 0.0
+    """Within this time a second click is none; tests click faster than people."""
 
     def setUp(self) -> None:
         if not hasattr(slicer.modules, "kneepipeline"):
             if not hasattr(slicer.app.moduleManager(), "load_folder"):
                 self.skipTest("inside Slicer the module has to be installed")
             slicer.app.moduleManager().load_folder(MODULE)
-        from KneePipelineLib.slicer_side import settings
+        from KneePipelineLib.slicer_side import settings, widget_run
 
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(folder.cleanup)
@@ -44,6 +46,9 @@ class PanelCase(unittest.TestCase):
         patch = mock.patch.dict(os.environ, changed)
         patch.start()
         self.addCleanup(patch.stop)
+        clicks = mock.patch.object(widget_run, "DOUBLE_CLICK_S", self.double_click_s)
+        clicks.start()
+        self.addCleanup(clicks.stop)
         settings.forget_all()
         self.addCleanup(settings.forget_all)
         slicer.mrmlScene.Clear(0)

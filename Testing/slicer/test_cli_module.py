@@ -17,6 +17,9 @@ import slicer
 import slicer.cli
 from KneePipelineLib import environment
 
+sys.path.insert(0, os.path.dirname(__file__))
+from provoking import provokes_the_engine
+
 CLI_FOLDER = Path(__file__).resolve().parents[2] / "KneePipeline" / "CLI"
 PATIENCE_S = 600
 MARK = "KNEEPIPELINE_TEST_MARK"
@@ -157,6 +160,7 @@ class KneePipelineCommandLineModule(unittest.TestCase):
         self.assertIsNotNone(labels.GetImageData())
         self.assertEqual(self.left_over(), [])
 
+    @provokes_the_engine
     def test_failure_says_why_and_loads_nothing(self):
         labels = self.node("vtkMRMLLabelMapVolumeNode", "labels")
         self.vary(KNEEPIPELINE_TEST_FAULT="step:review=disk_full")
@@ -169,6 +173,7 @@ class KneePipelineCommandLineModule(unittest.TestCase):
         self.assertNotIn("Traceback", node.GetErrorText())
         self.assertIsNone(labels.GetImageData())
 
+    @provokes_the_engine
     def test_without_an_environment_it_names_the_way_out(self):
         with tempfile.TemporaryDirectory() as empty:
             self.vary(KNEEPIPELINE_HOME=empty, KNEEPIPELINE_PYTHON="")
@@ -176,6 +181,7 @@ class KneePipelineCommandLineModule(unittest.TestCase):
         self.assertEqual(node.GetStatusString(), "Completed with errors")
         self.assertIn("press Set up", node.GetErrorText())
 
+    @provokes_the_engine
     def test_an_input_is_needed(self):
         node, _ = self.run_to_its_end({})
         self.assertEqual(node.GetStatusString(), "Completed with errors")

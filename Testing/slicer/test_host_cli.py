@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import unittest
 from pathlib import Path
@@ -10,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import slicer
 import slicer.cli
+
+sys.path.insert(0, os.path.dirname(__file__))
+from provoking import provokes_the_engine
 
 DEMO = Path(__file__).parent / "demo_cli"
 
@@ -63,6 +67,7 @@ class CommandLineModules(unittest.TestCase):
         self.wait(node, lambda n: n.GetStatus() == n.Cancelled)
         self.assertIsNone(self.labels.GetImageData())
 
+    @provokes_the_engine
     def test_failure_says_why_and_loads_nothing(self):
         node = slicer.cli.run(self.module, None, self.parameters(fail=True))
         self.wait(node, lambda n: not n.IsBusy())

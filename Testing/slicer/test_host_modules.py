@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import qt
 import slicer
+import vtk
 
 DEMO = Path(__file__).parent / "demo_module"
 
@@ -123,6 +124,43 @@ class ScriptedModules(unittest.TestCase):
                 qt.QUiLoader().load(buffer)
 
 
+class Strictness(unittest.TestCase):
+    """What Slicer refuses, the host refuses."""
+
+    def load(self, text: str, with_description: bool) -> None:
+        import tempfile
+
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        (Path(folder.name) / "Tried.py").write_text(text)
+        if with_description:
+            (Path(folder.name) / "Tried.xml").write_text("<executable/>")
+        slicer.app.moduleManager().load_folder(Path(folder.name))
+
+    def test_a_command_line_module_begins_with_its_interpreter(self):
+        if not hasattr(slicer.app.moduleManager(), "load_folder"):
+            self.skipTest("the host's own loader")
+        with self.assertRaisesRegex(RuntimeError, "class Tried was not found"):
+            self.load("print('no first line')\n", True)
+        self.load("#!/usr/bin/env python-real\n", True)
+        self.assertTrue(slicer.app.moduleManager().isModuleLoaded("Tried"))
+
+    def test_a_segmentations_item_is_a_virtual_branch(self):
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "labels")
+        node.GetSegmentation().AddEmptySegment("", "one")
+        tree = slicer.mrmlScene.GetSubjectHierarchyNode()
+        item = tree.GetItemByDataNode(node)
+        name = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyVirtualBranchAttributeName()
+        self.assertTrue(tree.GetItemAttribute(item, name))
+        children = vtk.vtkIdList()
+        tree.GetItemChildren(item, children)
+        slicer.mrmlScene.RemoveNode(node)
+        left = vtk.vtkIdList()
+        tree.GetItemChildren(tree.GetSceneItemID(), left, True)
+        self.assertEqual(children.GetNumberOfIds(), 1)
+        self.assertEqual(left.IsId(children.GetId(0)), -1, "the engine has removed it")
+
+
 class SampleDataAndDicom(unittest.TestCase):
     def test_a_registered_sample_is_made_by_its_own_function(self):
         import SampleData
@@ -133,7 +171,10 @@ class SampleDataAndDicom(unittest.TestCase):
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category="Knee", sampleName="DigitalKnee", customDownloader=make
         )
-        self.assertEqual(SampleData.downloadSample("DigitalKnee").GetName(), "DigitalKnee")
+        sources = slicer.modules.sampleDataSources if hasattr(slicer.modules, "sampleDataSources") else \
+            SampleData.SampleDataLogic.sources
+        source = sources["Knee"][-1]
+        self.assertEqual(source.customDownloader(source).GetName(), "DigitalKnee", "what a click does")
 
     def test_dicom_files_are_found_by_their_uids(self):
         import tempfile

@@ -171,14 +171,26 @@ class WhatArrives(SceneCase):
         self.assertEqual(everything.GetNumberOfRows(), len(lines) - 1)
         self.assertEqual(slicer.util.arrayFromTableColumn(everything, "value").dtype.kind, "f")
 
-    def test_charts_are_bars_of_the_region_table(self):
-        charts = [self.results.by_role[role][0] for role in ("thickness_chart", "t2_chart")]
-        self.assertIs(self.results.chart, charts[0])
-        for chart in charts:
-            series = chart.GetNthPlotSeriesNode(0)
-            self.assertIs(series.GetTableNode(), self.results.table)
-            self.assertEqual(series.GetPlotType(), slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
-            self.assertIsNotNone(self.results.table.GetTable().GetColumnByName(series.GetYColumnName()))
+    def test_every_bar_of_a_chart_is_named_in_its_legend_and_has_its_segments_colour(self):
+        """Slicer draws no words on an axis: what nine bars of one series are, nobody could see."""
+        regions = self.record()["regions"]
+        for role, measure in (("thickness_chart", "mm_mean"), ("t2_chart", "t2_ms_mean")):
+            chart = self.results.by_role[role][0]
+            self.assertTrue(chart.GetLegendVisibility())
+            bars = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
+            self.assertEqual([bar.GetName() for bar in bars], [region["title"] for region in regions.values()])
+            for bar, region in zip(bars, regions.values(), strict=True):
+                self.assertEqual(bar.GetPlotType(), slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
+                np.testing.assert_allclose(bar.GetColor(), np.array(region["color"]) / 255, atol=1e-6)
+                height = slicer.util.arrayFromTableColumn(bar.GetTableNode(), bar.GetYColumnName())
+                np.testing.assert_allclose(height, [region["measures"][measure]])
+        self.assertEqual(self.results.chart.GetAttribute(ROLE), "thickness_chart")
+
+    def test_menisci_have_a_table(self):
+        table, menisci = self.results.by_role["meniscus_table"][0], self.record()["menisci"]
+        for measure in ("volume_mm3", "extrusion_mm", "coverage_percent"):
+            np.testing.assert_allclose(slicer.util.arrayFromTableColumn(table, heading(measure)),
+                                       [meniscus["measures"][measure] for meniscus in menisci.values()])
 
     def test_t2_map_lies_on_the_cartilage_in_its_colours(self):
         values = slicer.util.arrayFromVolume(self.results.t2)

@@ -38,13 +38,13 @@ class Importer(unittest.TestCase):
         self.assertIsNone(self.asked(ExportedInputs(used_dicom=True, stacked=True))["reference"])
 
     def test_what_is_wanted_is_passed_on(self):
-        options = self.asked(None, table=False, replace_folder=7)["options"]
-        self.assertEqual((options.table, options.models, options.replace_folder), (False, True, 7))
+        options = self.asked(None, table=False, replaces=("one",))["options"]
+        self.assertEqual((options.table, options.models, options.replaces), (False, True, ("one",)))
         self.assertFalse(options.under_transform)
 
     def test_a_node_to_keep_and_no_segmentation_wanted(self):
         """Re-analyse: the corrected node stays as it is."""
-        asked = self.asked(None, segmentation=False, replace_folder=7)
+        asked = self.asked(None, segmentation=False, replaces=("one",))
         self.assertEqual((asked["segmentation"], asked["options"].segmentation), ("mine", False))
 
     def test_scripts_and_panel_use_it(self):

@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import unittest
+from pathlib import Path
 
 import numpy as np
 import slicer
+import vtk
 from KneePipelineLib.imaging import read_labels
-from KneePipelineLib.imaging.labels import STRUCTURES
+from KneePipelineLib.imaging.labels import STRUCTURES, SUBREGIONS
 from KneePipelineLib.slicer_side import terminology
 from KneePipelineLib.slicer_side.scene import (
     ROLE,
@@ -148,7 +150,9 @@ class Bundle(SceneCase):
         kept = slicer.util.arrayFromTableColumn(table, heading("mm_mean"))
         np.testing.assert_allclose(kept, means, rtol=1e-5)  # Slicer writes tables with six digits
         chart = by_role["thickness_chart"][0]
-        self.assertIs(chart.GetNthPlotSeriesNode(0).GetTableNode(), table)
+        bars = by_role["thickness_chart_bars"][0]
+        self.assertIs(chart.GetNthPlotSeriesNode(8).GetTableNode(), bars)
+        self.assertEqual(bars.GetNumberOfColumns(), 9)
         np.testing.assert_allclose(slicer.util.arrayFromVolume(by_role["t2_map"][0]), t2)
         self.assertEqual(by_role["run_details"][0].GetText(), text)
         self.assertEqual(parent_of(segmentation), parent_of(table))
@@ -158,6 +162,52 @@ class Bundle(SceneCase):
             self.assertEqual(legend.GetTitleText(), "Cartilage\nthickness (mm)")
 
 
+LISTS = Path(__file__).resolve().parents[2] / "KneePipeline" / "Resources" / "Terminologies"
+
+
+def names_of(ask):
+    names = vtk.vtkStringArray()
+    ask(names)
+    return [names.GetValue(i) for i in range(names.GetNumberOfValues())]
+
+
+def kinds_in_lists():
+    """List -> (category, type, modifier or "") of everything that Slicer's terminology knows now."""
+    logic, found = slicer.modules.terminologies.logic(), {}
+    for name in names_of(logic.GetLoadedTerminologyNames):
+        codes = found.setdefault(name, set())
+        for c in range(logic.GetNumberOfCategoriesInTerminology(name)):
+            category = slicer.vtkSlicerTerminologyCategory()
+            logic.GetNthCategoryInTerminology(name, c, category)
+            for t in range(logic.GetNumberOfTypesInTerminologyCategory(name, category)):
+                kind = slicer.vtkSlicerTerminologyType()
+                logic.GetNthTypeInTerminologyCategory(name, category, t, kind)
+                codes.add((category.GetCodeValue(), kind.GetCodeValue(), ""))
+                count = logic.GetNumberOfTypeModifiersInTerminologyType(name, category, kind) if \
+                    kind.GetHasModifiers() else 0
+                for m in range(count):
+                    modifier = slicer.vtkSlicerTerminologyType()
+                    logic.GetNthTypeModifierInTerminologyType(name, category, kind, m, modifier)
+                    codes.add((category.GetCodeValue(), kind.GetCodeValue(), modifier.GetCodeValue()))
+    return found
+
+
+def regions_in_lists():
+    """List -> (region, side or "")."""
+    logic, found = slicer.modules.terminologies.logic(), {}
+    for name in names_of(logic.GetLoadedRegionContextNames):
+        codes = found.setdefault(name, set())
+        for r in range(logic.GetNumberOfRegionsInRegionContext(name)):
+            region = slicer.vtkSlicerTerminologyType()
+            logic.GetNthRegionInRegionContext(name, r, region)
+            codes.add((region.GetCodeValue(), ""))
+            for m in range(logic.GetNumberOfRegionModifierInRegion(name, region) if region.GetHasModifiers() else 0):
+                side = slicer.vtkSlicerTerminologyType()
+                logic.GetNthRegionModifierInRegion(name, region, m, side)
+                codes.add((region.GetCodeValue(), side.GetCodeValue()))
+    return found
+
+
 class Terminology(unittest.TestCase):
     def test_every_entry_names_its_structure_and_no_other(self):
         self.assertEqual(len({terminology.entry(s.value) for s in STRUCTURES}), len(STRUCTURES))
@@ -165,11 +215,31 @@ class Terminology(unittest.TestCase):
             for structure in STRUCTURES:
                 self.assertEqual(terminology.value_of_entry(terminology.entry(structure.value, side)), structure.value)
 
-    def test_codes_are_those_of_the_master_list(self):
+    def test_every_code_stands_in_the_list_that_the_entry_names(self):
+        """Slicer's terminology dialog looks there; what Slicer's lists lack has to be in ours."""
+        terminology.register(LISTS)
+        known = {**kinds_in_lists(), **regions_in_lists()}
+        for structure in (*STRUCTURES, *SUBREGIONS):
+            for side in ("right", "left", "unknown"):
+                types, category, kind, modifier, regions, region, side_code = (
+                    part.split("^")[1] if "^" in part else part
+                    for part in terminology.entry(structure.value, side).split("~"))
+                with self.subTest(structure.name, side=side):
+                    self.assertIn((category, kind, modifier), known[types])
+                    if region:
+                        self.assertIn((region, side_code), known[regions])
+
+    def test_slicers_lists_lack_what_ours_are_for(self):
+        known = {**kinds_in_lists(), **regions_in_lists()}
+        self.assertNotIn("12611008", {kind for _, kind, _ in known[terminology.SLICERS_TYPES]})
+        self.assertNotIn("12611008", {region for region, _ in known[terminology.SLICERS_REGIONS]})
+        self.assertNotIn(("85756007", "74135004", "255561001"), known[terminology.SLICERS_TYPES])
+
+    def test_an_entry_names_the_list_that_has_it(self):
         self.assertEqual(
             terminology.entry(6, "left"),
-            "Segmentation category and type - DICOM master list~SCT^85756007^Tissue~SCT^309312004^Cartilage"
-            "~SCT^49370004^Lateral~Anatomic codes - DICOM master list~SCT^12611008^Tibia~SCT^7771000^Left")
+            "Segmentation category and type - KneePipeline~SCT^85756007^Tissue~SCT^309312004^Cartilage"
+            "~SCT^49370004^Lateral~Anatomic codes - KneePipeline~SCT^12611008^Tibia~SCT^7771000^Left")
         self.assertEqual(
             terminology.entry(1, "right"),
             "Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure~SCT^71341001^Femur"

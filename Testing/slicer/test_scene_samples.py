@@ -52,6 +52,8 @@ class Samples(unittest.TestCase):
         node = sample_data.make_dicom(coarse=True)
         uids = node.GetAttribute(UIDS_ATTRIBUTE).split()
         self.assertEqual(len(uids), COARSE.size[2])
+        first = slicer.dicomDatabase.fileForInstance(uids[0])
+        self.assertNotIn(slicer.mrmlScene.GetCacheManager().GetRemoteCacheDirectory(), first, "Slicer prunes it")
         found = [step for step in look_behind(node) if step is not None][-1]
         self.assertEqual(len(found.files), COARSE.size[2])
         self.assertEqual(len(found.all_echoes), 2 * COARSE.size[2])

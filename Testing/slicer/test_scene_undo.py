@@ -23,7 +23,7 @@ from KneePipelineLib.slicer_side.scene import (
     import_all,
     import_results,
 )
-from KneePipelineLib.slicer_side.scene_importer import folder_still_there, importer
+from KneePipelineLib.slicer_side.scene_importer import importer
 
 sys.path.insert(0, os.path.dirname(__file__))
 from scene_case import (
@@ -101,10 +101,13 @@ class AllOrNothing(SceneCase):
 
     def test_a_view_that_has_drawn_the_scene_survives_it(self):
         """It did not, and took the process along."""
-        import_all(self.folder / "results.json")
-        views = (slicer.app.layoutManager().sliceWidget("Red"), slicer.app.layoutManager().threeDWidget(0))
-        for view in (views[0].sliceView(), views[1].threeDView()):
-            view.forceRender()
+        manager = slicer.app.layoutManager()
+        views = manager.sliceWidget("Red").sliceView(), manager.threeDWidget(0).threeDView()
+        for _ in range(2):  # in Slicer the views are there before any scene
+            for view in views:
+                view.forceRender()
+            if not slicer.util.getNodesByClass("vtkMRMLPlotChartNode"):
+                import_all(self.folder / "results.json")
         slicer.mrmlScene.Clear(0)
         folder = self.copy()
         (folder / "results.csv").unlink()
@@ -217,7 +220,7 @@ class Reanalyse(SceneCase):
         self.assertIsNone(self.node.GetSegmentation().GetSegment("fibula"))
 
     def test_earlier_results_are_replaced_and_the_node_moves_along(self):
-        options = ImportOptions(replace_folder=self.first.folder_item)
+        options = ImportOptions(replaces=(self.first.import_id,))
         count = len(scene_state()[0])
         second = import_all(self.folder / "results.json", segmentation=self.node, options=options)
         self.assertEqual(parent_of(self.node), second.folder_item)
@@ -242,14 +245,13 @@ class Reanalyse(SceneCase):
             self.assertEqual(parent_of(after.segmentation), after.folder_item)
             slicer.mrmlScene.Clear(0)
             bystander = tree().CreateFolderItem(tree().GetSceneItemID(), "A person's own")
-            self.assertEqual(folder_still_there(after), 0)
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "corrected")
             logic.reanalyse(node, waitForCompletion=False)
             self.assertEqual(tree().GetItemName(bystander), "A person's own")
 
     def test_given_up_half_way_the_earlier_results_are_still_there(self):
         before = scene_state()
-        bring = importer(self.node, replaces=self.first)
+        bring = importer(self.node, replaces=(self.first.import_id,))
         work = bring(self.folder / "results.json", Finished(self.folder / "results.json", JobRequest(), None))
         while next(work) != "Run details":
             pass

@@ -22,20 +22,20 @@ class Settings(unittest.TestCase):
         self.addCleanup(settings.forget_all)
 
     def test_values_keep_their_type(self):
-        for key, new in (("keep_log_open", True), ("show_models", False), ("model", "nnunet_fullres")):
+        for key, new in (("keep_log_open", True), ("ask_before_scene_close", False), ("torch", "cpu")):
             settings.set_value(key, new)
             self.assertIs(type(settings.value(key)), type(settings.DEFAULTS[key]))
             self.assertEqual(settings.value(key), new)
             settings.set_value(key, settings.DEFAULTS[key])
             self.assertFalse(slicer.app.userSettings().contains(f"KneePipeline/{key}"))
-        slicer.app.userSettings().setValue("KneePipeline/show_models", "false")
-        self.assertIs(settings.value("show_models"), False)
+        slicer.app.userSettings().setValue("KneePipeline/keep_log_open", "false")
+        self.assertIs(settings.value("keep_log_open"), False)
 
     def test_unknown_keys_and_wrong_types_are_refused(self):
         with self.assertRaises(KeyError):
             settings.value("colour of the sky")
         with self.assertRaises(TypeError):
-            settings.set_value("model", 3)
+            settings.set_value("torch", 3)
 
 
 class Environments(JobTest):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import unittest
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import slicer
@@ -15,7 +17,9 @@ from KneePipelineLib.imaging import read_image, read_labels
 from KneePipelineLib.slicer_side import terminology
 from KneePipelineLib.slicer_side.inputs import export_all
 from KneePipelineLib.slicer_side.job import JobRequest
+from KneePipelineLib.slicer_side.parameters import Device, Side, T2Fit
 from KneePipelineLib.slicer_side.segment_matching import SegmentMappingError, match_segments
+from KneePipelineLib.slicer_side.widget_request import reanalysis_of
 
 sys.path.insert(0, os.path.dirname(__file__))
 from inputs_case import SceneTest, transform_node, volume_node
@@ -191,6 +195,46 @@ class Segments(SceneTest):
         moved = read_labels(alone.input)
         places = [moved.to_physical(tuple(p[::-1])) for p in np.argwhere(moved.array)]
         np.testing.assert_allclose([min(p[0] for p in places), max(p[0] for p in places)], [-13, -10], atol=1e-6)
+
+    def earlier_run(self, **options):
+        """The folder of a run with these options, its labels given by the run itself."""
+        output = self.folder / "run"
+        output.mkdir()
+        config = {"input": str(self.folder / "gone"), "side": "right", "t2_fit": "nonlinear", "device": "cpu",
+                  "prefix": "knee", "segmentation": None, **options}
+        (output / "config.json").write_text(json.dumps(config))
+        return output
+
+    def test_a_repeated_analysis_has_the_side_and_the_options_of_the_earlier_run(self):
+        """What stands in the panel by then is for the next knee; a left knee's medial side is a right one's lateral."""
+        node, image = self.segmentation({"Femur": (slice(4, 8), None)})
+        parameters = mock.Mock(resultsVolume=image, resultsSegmentation=node, side=Side.LEFT, t2Fit=T2Fit.LINEAR,
+                               device=Device.AUTO, timeoutMinutes=0, cartilageSmoothing=1.5,
+                               resultsPath=str(self.earlier_run()))
+        request = reanalysis_of(parameters, {})
+        exported = export_all(request, self.exports, Path(parameters.resultsPath))
+        self.assertNotIn("--side", request.arguments(exported, Path(parameters.resultsPath)))
+        self.assertEqual(json.loads(exported.config.read_text()),
+                         {"side": "right", "t2_fit": "nonlinear", "prefix": "knee"})
+
+    def test_a_repeated_analysis_reads_the_files_of_the_earlier_run(self):
+        node, image = self.segmentation({"Femur": (slice(4, 8), None)})
+        for name in ("input", "echoes"):
+            (self.folder / name).mkdir()
+        output = self.earlier_run(input=str(self.folder / "input"), echoes=str(self.folder / "echoes"))
+        exported = self.export(output, segmentation_node=node, reanalyse=True)
+        self.assertEqual((exported.input, exported.echoes), (self.folder / "input", self.folder / "echoes"))
+        exported = self.export(output, input_node=image, segmentation_node=node, reanalyse=True)
+        self.assertEqual(exported.input.name, "input.nrrd")
+
+    def test_without_the_options_of_the_earlier_run_nothing_is_guessed(self):
+        node, image = self.segmentation({"Femur": (slice(4, 8), None)})
+        for damage in ("", "[]", "{"):
+            output = self.folder / f"run{len(damage)}"
+            output.mkdir(exist_ok=True)
+            (output / "config.json").write_text(damage)
+            with self.subTest(damage), self.assertRaisesRegex(InvalidFormatError, "options of the earlier run"):
+                self.export(output, input_node=image, segmentation_node=node, reanalyse=True)
 
     def test_a_label_map_volume_is_given_with_its_own_numbers(self):
         array = np.zeros((5, 6, 7), np.uint8)

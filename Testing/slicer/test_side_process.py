@@ -197,6 +197,18 @@ class Variables(unittest.TestCase):
         self.assertEqual(variables["KNEEPIPELINE_HOME"], "/somewhere")
         self.assertEqual(dict(os.environ), before)
 
+    def test_slicers_own_bundle_of_certificates_is_not_handed_on(self):
+        """A hospital's authority is in the system's store, which is not asked while the variable names a bundle."""
+        from KneePipelineLib.environment.child import child_environment as of_the_command_line
+
+        os.environ.update(SLICER_HOME="/opt/Slicer", SSL_CERT_FILE="/opt/Slicer/share/Slicer.crt",
+                          REQUESTS_CA_BUNDLE="/etc/ssl/hospital.pem")
+        with mock.patch.object(slicer.util, "startupEnvironment", return_value={"PATH": "/bin"}):
+            variables = child_environment()
+        for found in (variables, of_the_command_line()):
+            self.assertNotIn("SSL_CERT_FILE", found)
+            self.assertEqual(found["REQUESTS_CA_BUNDLE"], "/etc/ssl/hospital.pem")
+
     def test_a_python_of_ones_own_is_named(self):
         self.assertEqual(child_environment("/own/python")["KNEEPIPELINE_PYTHON"], "/own/python")
 

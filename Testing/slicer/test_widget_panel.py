@@ -51,8 +51,8 @@ class Form(PanelCase):
 
         bound = widgets_by_parameter(self.ui)
         self.assertLessEqual(set(bound), set(KneePipelineParameters.allParameters))
-        kept_elsewhere = {"inputPath", "echoPath", "model", "segmentMapping", "resultsPath", "resultsSegmentation",
-                          "resultsVolume", "resultsInput", "resultsRun"}
+        kept_elsewhere = {"inputPath", "echoPath", "model", "resultsPath", "resultsSegmentation", "resultsVolume",
+                          "resultsRun"}
         self.assertEqual(set(KneePipelineParameters.allParameters) - set(bound), kept_elsewhere)
         for widget in bound.values():
             self.assertNotIn(widget.className(), ("ctkCheckBox", "ctkComboBox", "ctkDoubleSpinBox"))
@@ -181,6 +181,17 @@ class Mapping(PanelCase):
         self.ui.segmentationSelector.setCurrentNode(self.segmentation("Femur", "Tibia", "Femoral cartilage"))
         self.assertFalse(self.ui.mappingFrame.isVisibleTo(self.ui.inputsContent))
         self.assertTrue(self.ui.applyButton.enabled, "a segmentation alone can be measured")
+
+    def test_answers_survive_when_nodes_get_other_names_in_the_scene(self):
+        """Read into a scene that is not empty, every node has another ID; what was said is still known."""
+        self.ui.segmentationSelector.setCurrentNode(self.segmentation("blob"))
+        self.ui.mappingTable.cellWidget(0, 1).currentIndex = 1
+        said = self.panel.inputs.mapping.values()
+        slicer.util.saveScene(str(self.folder / "scene.mrb"))
+        slicer.util.loadScene(str(self.folder / "scene.mrb"))
+        first, second = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        self.assertNotEqual(first.GetID(), second.GetID())
+        self.assertEqual([self.panel.inputs.mapping.values(node) for node in (first, second)], [said, said])
 
     def test_answers_belong_to_their_segmentation(self):
         first, second = self.segmentation("blob"), self.segmentation("blob")

@@ -52,7 +52,8 @@ class Reload(PanelCase):
         of_panel, of_script = mock.Mock(), mock.Mock()
         self.old.panel.job = of_panel
         job_surroundings.enlist(of_script)
-        with mock.patch.object(slicer, "app", mock.Mock(wraps=slicer.app)) as application:
+        watched = mock.Mock(wraps=slicer.app, majorVersion=5, minorVersion=10)
+        with mock.patch.object(slicer, "app", watched) as application:
             self.old.onReload()
         disconnect = application.disconnect
         of_panel.kill.assert_called()

@@ -46,6 +46,8 @@ class LoopbackHub:
     list_without_checksums: bool = False
     record_override: dict[str, str] = field(default_factory=dict)  # path -> sha256 in the record
     api_body: bytes | None = None
+    page_instead: dict[str, str] | None = None  # headers of the page that comes instead of every file
+    speaks_like: str = "hub"  # "firewall": what a refusal looks like
     requests: list[Seen] = field(default_factory=list)
     stall_s: float = 5.0
     cdn_url: str = ""  # where large bodies come from, "" for this server itself
@@ -96,6 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(self.hub.fail_status.pop(0), None)
         elif path.startswith("/api/models/"):
             self._api(path.removeprefix("/api/models/"))
+        elif self.hub.page_instead is not None and self.command == "GET":
+            self._send(200, b"<html><title>Login</title></html>", self.hub.page_instead)
         elif path.startswith("/cdn/"):
             self._cdn(path.removeprefix("/cdn/"))
         else:
@@ -180,8 +184,10 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(self.hub.drip_s if large else 0)
 
     def _refuse(self, status: int, code: str | None) -> None:
+        if self.hub.speaks_like == "firewall":
+            return self._send(status, b"<html>blocked by policy</html>", {"Content-Type": "text/html"})
         headers = {"X-Error-Code": code} if code else {}
-        self._send(status, b"no", headers)
+        return self._send(status, b'{"error": "no"}', {**headers, "Content-Type": "application/json"})
 
 
 class LoopbackProxy:
@@ -207,6 +213,9 @@ class LoopbackProxy:
                 request = urllib.request.Request(self.path, headers={**dict(self.headers), "X-Loopback-Proxy": "1"})
                 with _NO_PROXY.open(request) as answer:
                     return self._give(answer.status, answer.read(), dict(answer.headers))
+
+            def do_CONNECT(self) -> None:
+                self._give(proxy.refuse_with or 501, b"", {})
 
             do_HEAD = do_GET
 

@@ -141,6 +141,55 @@ def test_something_else_answers(coronal):
         fetch()
 
 
+@pytest.mark.parametrize("body", [b"[]", b'{"hello": 1}', b"null", b'"x"', b"3", b'{"id": "a/b", "siblings": 7}',
+                                  b'{"id": "a/b", "siblings": [{}], "sha": "1"}'])
+def test_json_that_is_no_hubs(coronal, body):
+    """A gateway, or a mirror of something else."""
+    coronal.api_body = body
+    with pytest.raises(failures.HubUnreachableError, match="not that of a hub"):
+        fetch()
+    assert len(coronal.requests) == 1
+
+
+@pytest.mark.parametrize("headers", [{"Content-Type": "text/html; charset=utf-8"}, {}], ids=["html", "another length"])
+def test_a_login_page_instead_of_the_file_is_said_at_once(coronal, headers):
+    """It comes with status 200; before, it was asked for six times and called a cut connection."""
+    coronal.page_instead = headers
+    with pytest.raises(failures.HubUnreachableError, match=r"127\.0\.0\.1 sent something else .*login page"):
+        fetch()
+    assert len(coronal.seen("GET", "/resolve/")) == 1
+    coronal.page_instead = None
+    assert fetch().read_bytes() == CORONAL
+
+
+@pytest.mark.parametrize("token", [None, "hf_mine"])
+def test_a_firewalls_403_is_no_question_of_tokens(coronal, monkeypatch, token):
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    coronal.speaks_like, coronal.fail_status = "firewall", [403]
+    with pytest.raises(failures.HubUnreachableError, match="firewall") as raised:
+        fetch()
+    assert "HF_TOKEN" not in raised.value.hint
+
+
+def test_a_proxy_that_wants_a_login_before_it_connects(monkeypatch, unpinned):
+    """For https the proxy answers CONNECT, and the HTTP library has no response to show."""
+    with LoopbackProxy(refuse_with=407) as proxy:
+        monkeypatch.setenv("HF_ENDPOINT", "https://huggingface.invalid")
+        monkeypatch.setenv("https_proxy", proxy.url)
+        with pytest.raises(failures.ProxyFailedError, match="asks for a login") as raised:
+            fetch()
+    assert "USER:PASSWORD" in raised.value.hint
+
+
+def test_what_always_stands_still_is_given_up_sooner(coronal, monkeypatch):
+    coronal.stall_after, coronal.stall_s = [1000, *[0] * 9], 1.0
+    monkeypatch.setattr(hub, "STALL_TIMEOUT_S", 0.2)
+    with pytest.raises(failures.TransferStalledError, match="stood still"):
+        fetch()
+    assert len(coronal.bodies_sent()) == hub.STALLED_ATTEMPTS
+
+
 def test_offline(coronal, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(failures.OfflineError, match="HF_HUB_OFFLINE") as raised:

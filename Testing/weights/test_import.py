@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from KneePipelineLib import weights
-from KneePipelineLib.errors import MissingFileError
+from KneePipelineLib.errors import MemoryCriticalError, MissingFileError
 from KneePipelineLib.nnunet_folders import CASCADE, stages_below
-from KneePipelineLib.weights import failures, importing, layouts
+from KneePipelineLib.weights import failures, importing, layouts, opening
 from KneePipelineLib.weights.entries import catalogue
 from Testing.weights.small_models import (
     TRAINER,
@@ -354,3 +354,13 @@ def test_archive_members_are_read_through_the_stated_size(tmp_path):
     with pytest.raises(failures.ImportRefusedError, match="size it states"):
         importing._copy_file(source, "x", tmp_path / "out")
     assert not (tmp_path / "out").exists() or (tmp_path / "out").stat().st_size <= 10
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for the private Python is a shell script")
+def test_too_little_memory_to_open_a_model_is_told_as_that(tmp_path):
+    """A batch job's limit, under which torch cannot even be imported."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'ImportError: libtorch.so: failed to map segment from shared object' >&2; exit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(MemoryCriticalError, match="memory does not suffice"):
+        opening._elsewhere(python, catalogue()["nnunet_fullres"], tmp_path)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...errors import InvalidFormatError, SegmentationError
 from ...imaging import Volume, read_labels, write_volume
-from ...imaging.labels import FEMORAL_CARTILAGE, STRUCTURES, remap_labels
-from ...morphometry import MorphometryOptions, measure_prepared, prepare_knee, read_prepared, write_prepared
+from ...imaging.labels import FEMORAL_CARTILAGE, STRUCTURES
+from ...morphometry import (
+    MorphometryOptions,
+    canonical_labels,
+    measure_prepared,
+    prepare_knee,
+    read_prepared,
+    write_prepared,
+)
+from ...structure_names import speaks_of_the_knee
 from ..context import StageContext
 from ..files import write_json
 from . import handover
 
 GRID_TOLERANCE_MM = 0.01
+_NUMBERS = ", ".join(f"{s.value} {s.title.lower()}" for s in STRUCTURES)
 PRACTICE_VERTICES = {"femur": 2000, "tibia": 2000, "patella": 1000}
 
 
@@ -22,7 +29,7 @@ def review(context: StageContext) -> dict:
     Raises
     ------
     SegmentationError
-        If the correction holds values that are no structure.
+        If the correction is one that would be refused as an input: empty, of unknown values or names, no knee.
     """
     labels = read_labels(context.path("segmentation", "labels.nrrd"))
     edited = context.edited is not None
@@ -31,7 +38,10 @@ def review(context: StageContext) -> dict:
         if corrected is None:
             edited = False
         elif corrected.same_grid(labels, GRID_TOLERANCE_MM):
-            labels = labels.with_array(_checked(corrected))
+            corrected = _checked(corrected)
+            for code, message in corrected.meta["warnings"]:
+                context.warn(code, message)
+            labels = labels.with_array(corrected.array)
         else:
             edited = False
             context.warn("EDIT_REFUSED", "The label map in the output folder lies on another grid than the "
@@ -50,12 +60,18 @@ def _readable(context: StageContext) -> Volume | None:
         return None
 
 
-def _checked(corrected: Volume) -> np.ndarray:
+def _checked(corrected: Volume) -> Volume:
+    """The correction in canonical values, with the checks that a label map handed in gets: its names decide, where it
+    has any that speak of the knee, else our own numbers."""
+    segments = corrected.meta.get("segments") or []
+    named = any(speaks_of_the_knee(str(segment.get("name", ""))) or segment.get("terminology") for segment in segments)
     try:
-        return remap_labels(corrected.array, {s.value: s.value for s in STRUCTURES})
-    except SegmentationError as error:
-        raise SegmentationError("The corrected label map holds values that are no structure.",
-                                "Use the values 1 to 10 of the design's label table only.", **error.details) from None
+        return canonical_labels(corrected, "auto" if named else "canonical")
+    except (SegmentationError, InvalidFormatError) as error:
+        raise SegmentationError(
+            f"The corrected label map in the output folder cannot be used. {error.message}",
+            f"{error.hint} Its numbers are those of the label map that the run wrote ({_NUMBERS}). Correct it, or "
+            "delete it to go on without.", **error.details) from None
 
 
 def morphometry_options(context: StageContext) -> MorphometryOptions:

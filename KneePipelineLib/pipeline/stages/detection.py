@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ...errors import InvalidFormatError
+from ...errors import InvalidFormatError, SegmentationError
 from ...imaging import Volume, boxes_overlap, read_image, read_labels, write_volume
 from ...job import LABEL_SCHEMES
 from ...morphometry import canonical_labels
 from ..context import StageContext
 from ..networks import weights_of_network
+from .input_kind import OR_AN_IMAGE
+from .validation import forget_input
 
 
 def segment(context: StageContext) -> dict:
@@ -23,6 +25,7 @@ def segment(context: StageContext) -> dict:
         ``source`` (``given`` or ``network``), ``confidence`` (``ok``, ``low``, or ``unknown`` for labels that were
         given) and, by source, ``scheme`` or ``model`` and ``judgement``.
     """
+    forget_input()
     options = context.options
     given = options.segmentation or (options.input if context.result("input")["kind"] == "labels" else None)
     labels, result = _given(context, given) if given is not None else _from_network(context)
@@ -34,10 +37,9 @@ def segment(context: StageContext) -> dict:
 def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     """A label map that was handed in, under the scheme that was named or can be told."""
     context.progress(0.1, "Reading the label map")
-    scheme = context.options.label_scheme
     raw = read_labels(path, spacing=context.options.spacing if path == context.options.input else None)
-    labels = canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme))
-    for code, message in raw.meta.get("warnings", []):
+    labels = _canonical(context, raw)
+    for code, message in labels.meta["warnings"]:
         context.warn(code, message)
     if context.has("image"):
         image = read_image(context.path("image", "image.nrrd"))
@@ -49,6 +51,17 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
             context.warn("GRIDS_DIFFER", "The label map and the image lie on different grids; the labels' own is "
                          "measured.")
     return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
+
+
+def _canonical(context: StageContext, raw: Volume) -> Volume:
+    """In canonical values; where INPUT was taken for a label map by its values, a refusal names the other way, too."""
+    options, scheme = context.options, context.options.label_scheme
+    try:
+        return canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme), side=options.side)
+    except (SegmentationError, InvalidFormatError) as error:
+        if context.has("input") and context.result("input").get("kind_from") == "values":
+            raise type(error)(error.message, f"{error.hint} {OR_AN_IMAGE}", **error.details) from None
+        raise
 
 
 def _labelled_box(labels: Volume) -> Volume:
@@ -64,17 +77,16 @@ def _labelled_box(labels: Volume) -> Volume:
 def _from_network(context: StageContext) -> tuple[Volume, dict]:
     """Labels by the network that was asked for, on the device that was asked for."""
     from ...segmentation import SegmentationOptions, segment
-    from ...segmentation.device import choose_device
 
     options = context.options
     device = "cpu" if context.force_cpu else options.device
     weights = weights_of_network(options)
-    context.use_device(str(choose_device(device)[0]))
     # After a failure for want of memory the smallest tile is tried; before, the room takes what memory allows.
     tuning = SegmentationOptions(slice_batch=context.batch_size, tile_batch=None if context.scale == 1 else 1,
                                  ignored_structures=options.ignore_structures)
     found = segment(read_image(context.path("image", "image.nrrd")), options.model, weights=weights, device=device,
-                    progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning)
+                    progress=lambda fraction, message: context.progress(0.9 * fraction, message), options=tuning,
+                    on_device=context.use_device)
     for code, message in found.warnings:
         context.warn(code, message)
     confidence = found.confidence

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
+
 from ... import results
 from ...errors import CancelledError, KneePipelineError
 from ...imaging import Volume
@@ -36,7 +39,8 @@ def write(context: StageContext, labels: Volume | None, side: str) -> tuple[list
         raise
     except KneePipelineError as error:
         return [], _warned(context, error.message)
-    except Exception as error:  # what a library says of a header may quote it; its name is enough
+    except Exception as error:  # what a library says of a header may quote it; its name and its place are enough
+        print("".join(traceback.format_tb(error.__traceback__)), type(error).__name__, file=sys.stderr, flush=True)
         return [], _warned(context, f"The header of INPUT does not allow it ({type(error).__name__}).")
 
 

@@ -13,11 +13,13 @@ from ...job import JobOptions
 from ...morphometry import read_prepared
 from ...results import Output
 from ...side_words import named_sides
+from .. import faults
 from ..context import StageContext
-from ..files import read_json
+from ..files import files_below, read_json
 from ..keys import told_options
-from . import dicom_seg, handover, shape, told
+from . import dicom_seg, handover, shape_files, told
 
+NO_REPORT = "REPORT_NOT_WRITTEN"
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 PRACTICE_DETAIL = 0.5
 """Practice mode's knee has 2 mm voxels; finer pictures would only take longer."""
@@ -28,10 +30,10 @@ def write_files(context: StageContext) -> dict:
     found = Findings(context)
     outputs = write_measured(context, found)
     if context.has("shape"):
-        outputs += shape.write_files(context, context.out)
+        outputs += shape_files.write_files(context, context.out)
     write_record(context, found, outputs)
     pack(context)
-    return {"files": len(outputs)}
+    return {"files": len(outputs), "incomplete": context.spare}
 
 
 def write_measured(context: StageContext, found: Findings) -> list[Output]:
@@ -53,16 +55,24 @@ def write_measured(context: StageContext, found: Findings) -> list[Output]:
 
 
 def write_record(context: StageContext, found: Findings, outputs: list[Output]) -> None:
-    """Report, results.json and results.csv; the record lists every file."""
+    """Report, results.json and results.csv; the record lists every file. The numbers do not wait for the pictures:
+    after an attempt in which the report could not be made, there is none, and results.json says so."""
     options, out = context.options, context.out
+    report = [] if context.spare else [results.report_output()]
+    if context.spare:
+        message = "There is no report of this run: making it ended in an error. All numbers and files are complete."
+        context.warn(NO_REPORT, message)
+        found.warnings.append((NO_REPORT, message))
     context.progress(0.6, "Writing the report")
-    record = found.record([*outputs, results.report_output(), *results.results_outputs(), *archive_outputs(options)])
+    record = found.record([*outputs, *report, *results.results_outputs(), *archive_outputs(options)])
     image, labels = found.image, found.labels
-    shapes = shape.read_shapes(context) if context.has("shape") and not options.practice else ()
     behind = image if image is not None and labels is not None and image.same_grid(labels, 0.01) else None
-    results.write_report(out, record, labels=labels if found.subregions is None else found.subregions, image=behind,
-                         surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map, shapes=shapes,
-                         detail=PRACTICE_DETAIL if options.practice else 1.0)
+    if report:
+        faults.hit("report")
+        shapes = shape_files.read_shapes(context) if context.has("shape") and not options.practice else ()
+        results.write_report(out, record, labels=labels if found.subregions is None else found.subregions,
+                             image=behind, surfaces=found.surfaces, axes=found.axes, t2_map=found.t2_map, shapes=shapes,
+                             detail=PRACTICE_DETAIL if options.practice else 1.0)
     results.write_results(out, record)
 
 
@@ -183,7 +193,7 @@ def write_archive(folder: Path, name: str, without: tuple[str, ...] = (), texts:
 
     `without` are names that stay out, `texts` what some files say in the archive instead.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (name, *without))
+    files = [path for path in files_below(folder) if path.name not in (name, *without)]
     try:
         with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             for path in files:

@@ -139,7 +139,7 @@ def files(context: StageContext) -> dict:
     for path in sorted(context.out.iterdir()):
         practice_marks.mark(path)
     formatting.pack(context)
-    return {"files": len(outputs), **PRACTICE}
+    return {"files": len(outputs), "incomplete": context.spare, **PRACTICE}
 
 
 def _write_shape(context: StageContext, found: formatting.Findings) -> list[Output]:

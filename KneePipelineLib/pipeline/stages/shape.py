@@ -1,4 +1,4 @@
-"""ANALYSIS of the femur's shape: the fits that were asked for, and the files they become.
+"""ANALYSIS of the femur's shape: the fits that were asked for.
 
 One fit may fail, or its model may be missing, and the other is still made; what was not made is said.
 """
@@ -7,25 +7,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from ... import results
 from ...errors import CancelledError, GpuMemoryError, KneePipelineError, MemoryCriticalError, MissingFileError
-from ...imaging.labels import BY_NAME
 from ...morphometry import read_prepared
-from ...results import Output, ShapePicture
+from ...results.rules import RULES
 from ...shape import FitOptions, ShapeFit, fit_femur, load_model, model_files, wanted_kinds, why_not
 from ..context import StageContext
 from ..cores import cores
-from ..files import read_json, write_json
+from ..files import write_json
 
 NAMES = ("femur", "fem_cart")
 """Structures of a model's surfaces, in their order."""
-ORIGINAL_FILES = {"femur": "femur_mesh_NSM_orig.vtk", "fem_cart": "fem_cart_mesh_NSM_orig.vtk"}
-PREFIXES = {"bone_and_cart": "NSM_recon_", "bone_only": "NSM_bone_only_recon_"}
-DISTANCE_ARRAY = "distance to original (mm)"
 
 
 def fit(context: StageContext) -> dict:
@@ -67,7 +61,7 @@ def fit(context: StageContext) -> dict:
                     zip(NAMES, found.reconstruction, found.femur.original, strict=False)}
         fits[kind.name] = {**found.to_dict(), **about, "vertices": vertices}
         _keep(meshes, kind.name, found)
-        if not results.RULES["SHAPE_FIT_FAILED"].allows(found.distances[0].assd):
+        if not RULES["SHAPE_FIT_FAILED"].allows(found.distances[0].assd):
             context.warn("NSM_FAR_FROM_FEMUR", f"The reconstructed femur ({kind.title}) lies "
                          f"{found.distances[0].assd:.1f} mm from the original on average; its shape values and score "
                          "stand for little.")
@@ -115,55 +109,3 @@ def _keep(meshes: dict[str, np.ndarray], kind: str, found: ShapeFit) -> None:
             meshes[f"{kind}/{which}/{name}/triangles"] = triangles
     for name, distances in zip(NAMES, found.distances, strict=False):
         meshes[f"{kind}/recon/{name}/distance_mm"] = distances.at_vertices.astype(np.float32)
-
-
-def write_files(context: StageContext, out: Path) -> list[Output]:
-    """Write the files of every fit, with its score where there is one; returns their listing."""
-    outputs: list[Output] = []
-    fits = read_json(context.path("shape", "shape.json"))["fits"]
-    scored = read_json(context.path("score", "bscore.json")) if context.has("score") else {}
-    with np.load(context.path("shape", "shapes.npz"), allow_pickle=False) as archive:
-        for kind, parameters in fits.items():
-            for name in NAMES:
-                for which, file, title in _files_of(kind, name):
-                    key = f"{kind}/{which}/{name}"
-                    if f"{key}/points" in archive.files and file not in {output.path for output in outputs}:
-                        arrays = {}
-                        if f"{key}/distance_mm" in archive.files:
-                            arrays[DISTANCE_ARRAY] = archive[f"{key}/distance_mm"]
-                        results.write_vtk(out / file, archive[f"{key}/points"], archive[f"{key}/triangles"], arrays)
-                        outputs.append(Output("shape_surface", file, "model", title, structure=name,
-                                              color=BY_NAME[name].color, units="mm",
-                                              scalars=DISTANCE_ARRAY if arrays else None))
-            name = f"{PREFIXES[kind]}params.json"
-            write_json(out / name, {**parameters, "Bscore": scored.get(kind)})
-            outputs.append(Output("shape_record", name, "record", "Shape model fit"))
-    if scored:
-        write_json(out / "bscore_results.json", scored)
-        outputs.append(Output("score_record", "bscore_results.json", "record", "BScore"))
-    return outputs
-
-
-def read_shapes(context: StageContext) -> list[ShapePicture]:
-    """What the report draws of every fit."""
-    fits = read_json(context.path("shape", "shape.json"))["fits"]
-    found = []
-    with np.load(context.path("shape", "shapes.npz"), allow_pickle=False) as archive:
-        for kind in fits:
-            for name in NAMES:
-                key = f"{kind}/recon/{name}"
-                if f"{key}/points" in archive.files:
-                    original = f"{kind}/original/{name}"
-                    found.append(ShapePicture(
-                        kind, name, archive[f"{key}/points"], archive[f"{key}/triangles"],
-                        archive[f"{key}/distance_mm"],
-                        (archive[f"{original}/points"], archive[f"{original}/triangles"])))
-    return found
-
-
-def _files_of(kind: str, name: str) -> list[tuple[str, str, str]]:
-    """(original or reconstruction, file name, title) of a structure of a fit."""
-    title = BY_NAME[name].title
-    more = ", bone only" if kind == "bone_only" else ""
-    return [("original", ORIGINAL_FILES[name], f"{title} as fitted"),
-            ("recon", f"{PREFIXES[kind]}{name}_mesh.vtk", f"{title} reconstructed{more}")]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ConfigError, InvalidFormatError, MissingFileError, SegmentationError
-from ...nnunet_folders import read_table, stages_below, trained_below
+from ...nnunet_folders import RENAMED, read_table, stages_below, trained_below
 from ..names import canonical_mapping
 from .plans import checked_plans
 
@@ -63,7 +63,7 @@ class ResultsFolder:
     def trainer(self) -> str:
         """The trainer's name, as the folder says it; "" where it was given another name."""
         parts = self.path.resolve().name.split("__")
-        return parts[0] if len(parts) >= 3 else ""
+        return parts[0] if len(parts) >= 3 and parts[0] != RENAMED else ""
 
 
 def find_stages(root: Path, kind: str, *, folds: tuple[str, ...] | None = None, checkpoint: str = "auto",

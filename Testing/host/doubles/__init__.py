@@ -10,6 +10,7 @@ def install() -> None:
     """Make ``slicer.ScriptedLoadableModule``, ``slicer.parameterNodeWrapper`` and the others importable."""
     import slicer
 
+    from Testing.host import slicers_files
     from Testing.host.doubles import cli, dicom_lib, i18n, parameter_node, sample_data, scripted_module
 
     modules = {
@@ -26,3 +27,5 @@ def install() -> None:
         setattr(slicer, name, module)
     sys.modules["SampleData"] = sample_data
     sys.modules["DICOMLib"] = dicom_lib
+    if slicers_files.tree() is not None:
+        slicers_files.install(slicers_files.tree())

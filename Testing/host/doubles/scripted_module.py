@@ -26,6 +26,7 @@ class ScriptedLoadableModule:
         import qt
         import slicer
 
+        super().__init__()
         self.parent = parent
         self.moduleName = type(self).__name__
         icon = self.resourcePath(f"Icons/{self.moduleName}.png")
@@ -53,6 +54,7 @@ class ScriptedLoadableModuleWidget:
         import qt
         import slicer
 
+        super().__init__()
         self.moduleName = _without(type(self).__name__, "Widget")
         self.developerMode = slicer.util.settingsValue("Developer/DeveloperMode", False, converter=slicer.util.toBool)
         self.logic = None
@@ -97,6 +99,7 @@ class ScriptedLoadableModuleLogic:
     """The module's work, without a widget; owns the parameter node."""
 
     def __init__(self, parent: Any = None) -> None:
+        super().__init__()
         self.parent = parent
         self.moduleName = _without(type(self).__name__, "Logic")
         self.isSingletonParameterNode = True

@@ -1,3 +1,4 @@
+#!/usr/bin/env python-real
 """A command-line module for the tests of the host: counts voxels, reports progress, waits and fails on request."""
 
 from __future__ import annotations

@@ -25,13 +25,16 @@ def work(context: StageContext) -> dict:
 
 
 def publish(context: StageContext) -> dict:
-    """The results: every outcome as text."""
+    """The results: every outcome as text. Its orders are those for the pictures, which it can do without."""
+    if not context.spare:
+        for order, value in context.options.unknown.get(context.step, {}).items():
+            _ORDERS[order](context, value)
     lines = [f"{name} {o['status']} {o.get('reason', '')} {(o.get('error') or {}).get('code', '')}".strip()
              for name, o in sorted(context.outcomes.items())]
     (context.out / "results.json").write_text("\n".join(lines))
     for name in context.folders:
         (context.out / f"{name}.txt").write_bytes(context.path(name, "out.txt").read_bytes())
-    return {}
+    return {"incomplete": context.spare}
 
 
 def _meet(context: StageContext, folder: str) -> None:
@@ -64,6 +67,33 @@ def _fail_times(context: StageContext, value: list) -> None:
 
 def _say(context: StageContext, text: str) -> None:
     print(text, flush=True)
+
+
+def _span(context: StageContext, path: str) -> None:
+    """Note when this was reached, by the clock that all processes share."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(f"{time.monotonic()} ")
+
+
+def _escape(context: StageContext, path: str) -> None:
+    """Start a process that no net catches, which keeps the worker's stderr open; note its id."""
+    stray = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], start_new_session=True,
+                             env={}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    Path(path).write_text(str(stray.pid))
+
+
+def _fork(context: StageContext, path: str) -> None:
+    """Crash, with a fork left behind that has every pipe of the worker."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+        os._exit(0)
+    Path(path).write_text(str(child))
+    os.kill(os.getpid(), 11)
+
+
+def _import(context: StageContext, name: str) -> None:
+    __import__(name)
 
 
 def _bar(context: StageContext, value: list) -> None:
@@ -133,6 +163,7 @@ def _raise_text(context: StageContext, text: str) -> None:
 
 
 _ORDERS = {"meet": _meet, "fail": _fail, "fail_times": _fail_times, "say": _say, "bar": _bar,
+           "span": _span, "escape": _escape, "fork": _fork, "import": _import,
            "die_saying": _die_saying,
            "signal": _signal, "sleep": _sleep, "children": _children, "progress": _progress, "result": _result,
            "nan_result": _nan_result,

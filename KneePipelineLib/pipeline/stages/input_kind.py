@@ -1,0 +1,51 @@
+"""Whether INPUT is a label map or an image: by what a person says, by its header, by its values; never by default."""
+
+from __future__ import annotations
+
+from ...errors import InvalidFormatError
+from ...imaging import Volume, is_segmentation_file, read_labels
+from ...imaging.kinds import kind_of
+from ...job import JobOptions
+
+OR_AN_IMAGE = "If INPUT is an image and no label map, give --as image."
+
+
+def labels_by_name(options: JobOptions) -> Volume | None:
+    """INPUT read as a label map where a person or its header says that it is one; None where only its values can tell.
+
+    Raises
+    ------
+    InvalidFormatError
+        If INPUT is a segmentation file where an image is needed.
+    """
+    if options.practice or options.input is None:
+        return None
+    if options.segmentation is not None and options.segmentation != options.input:
+        if options.input_kind != "image" and is_segmentation_file(options.input):
+            raise InvalidFormatError("INPUT is a segmentation, not an image, and --segmentation gives another one.",
+                                     "Give the image as INPUT, or the segmentation alone.")
+        return None
+    said = options.input_kind == "labels" or options.segmentation == options.input
+    if said or (options.input_kind == "auto" and is_segmentation_file(options.input)):
+        return read_labels(options.input, spacing=options.spacing)
+    return None
+
+
+def values_are_labels(options: JobOptions, volume: Volume) -> bool:
+    """Whether the values of INPUT are those of a label map.
+
+    Raises
+    ------
+    InvalidFormatError
+        If they could be either.
+    """
+    if options.segmentation is not None or options.input_kind != "auto" or volume.meta.get("format") == "DICOM":
+        return False
+    kind = kind_of(volume.array)
+    if kind == "unclear":
+        raise InvalidFormatError(
+            "It is not clear whether INPUT is an image or a label map: its voxels are as equal as those of an "
+            "interpolated label map, or of an image with few grey levels.",
+            "If it is a label map, save it with whole numbers (nearest neighbours) and give it with --segmentation; "
+            f"{OR_AN_IMAGE[0].lower()}{OR_AN_IMAGE[1:]}")
+    return kind == "labels"
