@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,9 @@ WORN = {"med_tib_cart": 4.0, "med_wb_fem_cart": 6.0, "fem_cart": 3.0, "pat_cart"
 """Regions of the marginal wear and by how many points dAB may be off on a grid as coarse as this."""
 
 
-@pytest.fixture(scope="module", params=[(0, "right"), (3, "left")], ids=["right", "left"])
-def knee(request) -> DigitalKnee:
-    return DigitalKnee(*request.param)
+@pytest.fixture(scope="module")
+def knee() -> DigitalKnee:
+    return DigitalKnee(3, "left")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +87,8 @@ def test_a_bone_without_any_cartilage_was_not_segmented_rather_than_worn(knee):
     labels = knee.labels(GRID)
     result = measure_knee(labels.with_array(np.where(np.isin(labels.array, (4, 5, 6, 7)), 0, labels.array)))
     for region, measures in result.regions.items():
-        assert measures["tAB_mm2"] == 0 and np.isnan(measures["dAB_percent"]), region
+        assert measures["tAB_mm2"] == 0, region
+        assert np.isnan(measures["dAB_percent"]), region
 
 
 def test_without_templates_only_enclosed_bone_counts(knee):
@@ -161,6 +161,7 @@ def test_the_data_file_is_the_one_whose_licence_is_told():
     assert Path(FILE).stat().st_size < 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_wear_on_a_real_knee(shared):
     """The outer third of a real medial tibial plate taken off: about a third of it reads as bare."""
@@ -184,4 +185,3 @@ def test_a_bent_knee_keeps_its_regions_and_tells_how_far_it_is_bent(knee, intact
     assert bent.joint["flexion_deg"] - intact.joint["flexion_deg"] == pytest.approx(20, abs=4)
     for region, measures in bent.regions.items():
         assert measures["dAB_percent"] <= 1.5, region
-    assert replace(intact, joint=bent.joint).joint is bent.joint

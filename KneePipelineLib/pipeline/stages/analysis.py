@@ -75,8 +75,8 @@ def _checked(corrected: Volume) -> Volume:
 
 
 def morphometry_options(context: StageContext) -> MorphometryOptions:
-    """How to measure; practice mode makes do with coarse surfaces."""
-    more = {"vertices": PRACTICE_VERTICES} if context.options.practice else {}
+    """How to measure; practice mode makes do with coarse surfaces and without the healthy footprints."""
+    more = {"vertices": PRACTICE_VERTICES, "templates": False} if context.options.practice else {}
     return MorphometryOptions(cartilage_variance_mm2=context.options.image_smooth_var_cart, **more)
 
 
