@@ -21,8 +21,11 @@ from .outputs import Output, checked_prefix
 
 FINE_COLUMNS = tuple(f"{name}_{measure}" for name in (*PLATES, *FINE_NAMES) for measure in AREA_MEASURES)
 SUM_COLUMNS = tuple(f"{name}_ThC_tAB_mm" for name in SUMS)
-THICKNESS_COLUMNS = (*(f"{region}_{measure}" for region in REGIONS for measure in MEASURES), *FINE_COLUMNS,
-                     *SUM_COLUMNS, *JOINT_MEASURES, "measures_version")
+_FIRST = MEASURES.index("ThC_cAB_mm") + 1
+THICKNESS_COLUMNS = (
+    *(f"{region}_{measure}" for region in REGIONS for measure in MEASURES[:_FIRST]),  # where scripts have them
+    *(f"{region}_{measure}" for region in REGIONS for measure in MEASURES[_FIRST:]),
+    *FINE_COLUMNS, *SUM_COLUMNS, *JOINT_MEASURES, "measures_version")
 """All columns, always in this order, whether or not a knee has that region."""
 
 

@@ -76,6 +76,9 @@ CASES = {  # code: (facts that break the rule, facts at the limit that do not)
     "DENUDED_BONE": (region(dAB_percent=10.1), region(dAB_percent=10.0)),
     "NO_COVERED_BONE": (region(ThC_cAB_mm=None), region(ThC_cAB_mm=2.0)),
     "SLICE_DIRECTION": (slices(36), slices(35)),
+    "FOOTPRINT_NOT_FITTED": ({**region(), "warnings": [
+        ("FOOTPRINT_NOT_FITTED", "The healthy footprint does not fit the patella (its surface stays 3 mm off).")]},
+        region()),
     "FEW_POINTS": ({**region(), "counts": {"pat_cart": {"vertices_field": 49}}},
                    {**region(), "counts": {"pat_cart": {"vertices_field": 50}}}),
     "VOLUME_RANGE": (labels(PATELLA, ((5, 16),)), labels(PATELLA, ((5, 20),))),
@@ -139,7 +142,7 @@ def test_nothing_known_nothing_said(right_knee: SimpleNamespace) -> None:
 def test_the_limits_stand_in_the_sentence() -> None:
     found = check_knee(KneeFacts(**meniscus(extrusion=-6.5)))[0]
     assert "outside −6 to 10 mm" in found["message"]
-    assert found["limits"] == [-15.0, 12.0]
+    assert found["limits"] == [-6.0, 10.0]
     patella = check_knee(KneeFacts(**CASES["VOLUME_RANGE"][0]))[0]
     assert patella["value"] == pytest.approx(16**3 / 1000)
     assert (patella["limits"], patella["unit"]) == ([5.0, 50.0], "ml")
