@@ -25,7 +25,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from ..system.atomic import is_temporary, replace, write_json
+from ..system import atomic
+from ..system.atomic import replace, write_json
 from ..system.locks import Lock, exclusive, is_held
 from .child import IN_USE_NAME, STATE_NAME
 from .problems import SetupError
@@ -178,12 +179,11 @@ def sweep(folder: Path) -> list[Path]:
 
     Call only while holding the lock.
     """
+    atomic.sweep(folder)
     keep, in_use = current(folder), []
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and entry.name.partition(".")[0].isdigit() and entry != keep and not discard(entry):
             in_use.append(entry)
-        if is_temporary(entry.name):
-            entry.unlink(missing_ok=True)
     return in_use
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import urllib.error
@@ -15,6 +16,8 @@ DEFAULT_INDEX = "https://pypi.org/simple"
 WAY_OUT = ("Check the network and the proxy (the variables HTTPS_PROXY and HTTP_PROXY, or proxy in pip's "
            "configuration); without a network use setup --offline FOLDER.")
 _CERTIFICATE = ("CERTIFICATE_VERIFY_FAILED", "certificate verify failed", "invalid peer certificate")
+_OF_SOURCES = re.compile("find a version|matching distribution|fetch|connect|timed out|no solution|registry|proxy|http",
+                         re.IGNORECASE)
 _REFUSALS = {401: "it asks for a login (401)", 403: "it is forbidden (403), by the index or by a firewall",
              407: "the proxy asks for a login (407)"}
 
@@ -27,7 +30,7 @@ def why_not(configuration: PipConfiguration, said: str = "", index: str = "") ->
     configuration
         Where pip is told to look, and through which proxy.
     said
-        The installer's own words.
+        The installer's own words; only where they speak of sources anything is asked.
     index
         Another index than the configured one.
     """
@@ -38,6 +41,8 @@ def why_not(configuration: PipConfiguration, said: str = "", index: str = "") ->
     if any(words in said for words in _CERTIFICATE):
         return (f"The certificate of {host} is not trusted on this computer. Where a proxy inspects traffic, give its "
                 "certificate: cert in pip's configuration, or the variable SSL_CERT_FILE.")
+    if said and not _OF_SOURCES.search(said):
+        return ""  # a full disk, for example, although nobody could have been reached either
     reason = _reason(f"{address.rstrip('/')}/pip/", configuration.proxy)
     return f"The package index {host} cannot be used: {reason}. {WAY_OUT}" if reason else ""
 

@@ -219,8 +219,11 @@ def choose(source: Source, wanted: str | int | None, warnings: list[tuple[str, s
     best = _best(good)
     if len(series) > 1:
         others = len(series) - 1
-        warnings.append(("SEVERAL_SERIES", f"The input holds {len(series)} series; the largest 3-D one was read "
-                         f"(number {best.label()}) and {others} left aside; choose by number to read another."))
+        which = "largest 3-D one" if best.voxels == max(s.voxels for s in good) else "largest one of original MR images"
+        alike = [s for s in good if s.label() == best.label()]
+        way = "choose by number to read another" if len(alike) == 1 else _way_to_choose(series, alike).rstrip(".")
+        warnings.append(("SEVERAL_SERIES", f"The input holds {len(series)} series; the {which} was read "
+                         f"(number {best.label()}) and {others} left aside; {way[0].lower() + way[1:]}."))
     return best
 
 

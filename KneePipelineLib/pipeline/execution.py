@@ -282,7 +282,9 @@ class StateExecution:
             job.warn("RETRY", f"{step.title}: this failed; once more without {step.spares}.")
             return
         del self._attempts[step.name]
-        degrades = bool(step.degrades_to and step.degrades_when(job.options, job.results))
+        # A final error says that nothing of this input is worth delivering: it is not what it was taken for.
+        final = bool(failure.error.details.get("final"))
+        degrades = bool(not final and step.degrades_to and step.degrades_when(job.options, job.results))
         error = failure.error
         if failure.kind == MEMORY:
             code = step.failure_code if degrades else MemoryCriticalError.code

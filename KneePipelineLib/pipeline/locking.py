@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import KneePipelineError
+from ..system.atomic import sweep
 from ..system.locks import Lock
 from ..system.processes import kill_token
 
@@ -40,8 +41,10 @@ class RunLock:
                                     lock.advice() or "Wait until it has finished, or give another folder.",
                                     locked_by=owner.pid or None)
         if lock.previous is not None and lock.previous.notes.get("token"):
-            # A run that ended by itself empties the file; this one was killed.
+            # A run that ended by itself empties the file; this one was killed, perhaps while it wrote a file.
             self.was_stale = True
+            for folder in (lock.path.parent, lock.path.parent.parent):
+                sweep(folder)
             self.leftovers_ended = kill_token(str(lock.previous.notes["token"]))
         return self
 

@@ -17,6 +17,7 @@ from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError
 from ..job import JobOptions
 from ..measures_version import MEASURES_VERSION, changed_since, version_in
 from ..system.guard import Guardian
+from ..system.memory import check_memory
 from ..system.processes import kill_token
 from ..system.signals import heeded
 from . import faults
@@ -76,6 +77,7 @@ class Orchestrator:
         """Carry the run through; errors become events and exit codes, never a traceback on the screen."""
         try:
             self._check_request()
+            check_memory()
             checkpoints = self._make_folders()
             token = uuid.uuid4().hex
             with self._signals(), RunLock(checkpoints, token) as lock:

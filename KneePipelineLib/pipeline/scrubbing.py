@@ -13,6 +13,7 @@ from ..job import LABEL_SCHEMES, JobOptions
 HIDDEN = "<path>"
 SURE_LENGTH = 7
 """A name of this length is replaced wherever it stands, a shorter one only as a word of its own."""
+PATIENT_DIGITS = 5
 EVERYDAY = frozenset((
     "knee", "knees", "image", "images", "input", "output", "out", "data", "labels", "label", "mask", "dicom",
     "dcm", "scan", "scans", "series", "echo", "echoes", "left", "right", "femur", "tibia", "patella", "cartilage",
@@ -87,9 +88,9 @@ class Scrubber:
 
 
 def _says_nothing(name: str) -> bool:
-    """Whether a name is made of everyday words and numbers only."""
+    """Whether a name is made of everyday words and short numbers only; a long one may be a patient's."""
     parts = [part for part in re.split(r"[\W_]+", name.lower()) if part]
-    return all(part in EVERYDAY or part.isdigit() for part in parts)
+    return all(part in EVERYDAY or (part.isdigit() and len(part) < PATIENT_DIGITS) for part in parts)
 
 
 def _source_name(found: re.Match) -> str:

@@ -20,7 +20,7 @@ from .qdess import (
     low_spoiling_bias,
     qdess_t2_ms,
 )
-from .sequences import Qdess, SpinEchoes, sequence_of
+from .sequences import Qdess, SpinEchoes, has_unusual_times, sequence_of
 
 SHOWN_BELOW_MS = 1000.0
 """Longer T2 is nobody's: the map holds NaN there."""
@@ -153,6 +153,9 @@ def _qdess_map(echoes: Sequence[Volume], sequence: Qdess, options: T2Options) ->
         first, second = second, first
         warnings.append(("T2_ECHOES_SWAPPED", "The second echo of the qDESS pair was brighter than the first, which no "
                          "tissue explains; they were taken in the reverse order."))
+    if has_unusual_times(echoes, sequence):
+        warnings.append(("T2_SEQUENCE_ASSUMED", "The series is named as a double-echo steady state, but the echo times "
+                         "of the pair are unusual for it; if it is another acquisition, its T2 map means nothing."))
     if sequence.spoiler is None:
         warnings.append(("T2_LOW_SPOILING", "The header does not tell the spoiler (GLarea, Tg); T2 was computed for "
                          "low spoiling and reads a few per cent short if the spoiler was strong."))

@@ -105,6 +105,16 @@ def _qdess(echoes: Sequence[Volume]) -> Qdess:
     return Qdess(tr, times[0], flip, spoiler)
 
 
+def has_unusual_times(echoes: Sequence[Volume], sequence: Qdess) -> bool:
+    """Whether the second echo time fits no qDESS header: neither TE again, nor TR - TE, nor 2 TR - TE.
+
+    Only a pair that is named a double-echo steady state, without its spoiler, gets so far.
+    """
+    second = _number(echoes[1].meta, "echo_time_ms")
+    usual = (sequence.te_ms, sequence.tr_ms - sequence.te_ms, 2 * sequence.tr_ms - sequence.te_ms)
+    return sequence.spoiler is None and second is not None and min(abs(second - t) for t in usual) > 1.0
+
+
 def _spin_echoes(echoes: Sequence[Volume]) -> SpinEchoes:
     times = [_number(echo.meta, "echo_time_ms") for echo in echoes]
     flip = _number(echoes[0].meta, "flip_angle_deg")

@@ -140,6 +140,11 @@ ACTIONS = {
     "CARTILAGE_MISSING": "Correct the label map and run again, unless the scan leaves this part out.",
     "NSM_NOT_FITTED": "The other results are not affected.",
     "NOT_SCORED": "The shape itself is not affected.",
+    "UNREADABLE_FILES": "Copy the series again and run again; measures of what is missing are too small.",
+    "IMAGES_MISSING": "Copy the series again and run again; measures of what is missing are too small.",
+    "REPEATS_UNKNOWN": "Find out what the images are and choose one with --echo.",
+    "SFORM_QFORM_DIFFER": "Check the voxel size; --spacing states another.",
+    "UNIT_SPACING": "Check the voxel size; --spacing states another.",
     "ECHO_ORDER_ASSUMED": "Check that the echoes are in their order of time.",
 }
 """What to do about warnings that other rooms raise, by code."""

@@ -120,6 +120,13 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
+def sweep(folder: Path | str) -> None:
+    """Remove such files from a folder, subfolders left alone; for whoever alone may write there."""
+    for name in filter(is_temporary, os.listdir(folder)):
+        with contextlib.suppress(OSError):
+            (Path(folder) / name).unlink()
+
+
 def _copy_across(source: Path, target: Path) -> None:
     """A rename onto another disk: what is copied takes the target's name when it is whole."""
     temporary = target.with_name(f".{uuid.uuid4().hex}.part")

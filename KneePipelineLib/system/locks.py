@@ -116,12 +116,12 @@ class Lock:
         OSError
             When the file cannot be opened or locked for another reason.
         """
-        while True:
+        for again in (True, True, True, False):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
                 taken = _try_lock(descriptor)
                 self.system = taken is not None
-                if taken and not _is_still_there(descriptor, self.path):
+                if taken and again and not _is_still_there(descriptor, self.path):
                     continue  # whoever had it before removed the file: another may be locked there by now
                 if taken or (taken is None and self._take_owner_file()):
                     self._descriptor, descriptor = descriptor, -1
@@ -131,6 +131,7 @@ class Lock:
             finally:
                 if descriptor >= 0:
                     os.close(descriptor)
+        return False
 
     def owner(self) -> Owner:
         """Who has it, as far as the files tell; ask after `take` has said no."""
@@ -293,10 +294,8 @@ def _try_lock(descriptor: int) -> bool | None:
 
 
 def _is_still_there(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except OSError:
-        return False
+    # Not by comparing file numbers: those of some network drives change.
+    return os.fstat(descriptor).st_nlink > 0 and os.path.exists(path)
 
 
 def _fill(path: Path, content: bytes, mode: int) -> None:

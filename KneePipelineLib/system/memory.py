@@ -7,7 +7,11 @@ import os
 import re
 from pathlib import Path
 
+from ..errors import MemoryCriticalError
+
 GIB = 1 << 30
+LEAST_BYTES = GIB // 2
+"""With less, numerical libraries do not load; some of them then ask for memory for ever instead of saying so."""
 _CGROUPS = Path("/sys/fs/cgroup")
 NO_MEMORY = "The computer's memory does not suffice."
 WORDS = (r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: (?:not enough|can't allocate) memory"
@@ -21,6 +25,20 @@ WORDS = (r"std::bad_alloc|Cannot allocate memory|DefaultCPUAllocator: (?:not eno
 def is_meant_by(text: str) -> bool:
     """Whether what a program said speaks of too little memory; few of them raise MemoryError."""
     return re.search(WORDS, text, flags=re.IGNORECASE) is not None
+
+
+def check_memory() -> None:
+    """Look whether work with numerical libraries can begin at all.
+
+    Raises
+    ------
+    MemoryCriticalError
+        If a limit leaves too little for the libraries alone.
+    """
+    allowed = allowed_bytes()
+    if allowed is not None and allowed < LEAST_BYTES:
+        raise MemoryCriticalError("The memory that this run may take does not suffice even to begin.", memory_hint(),
+                                  allowed_gib=round(allowed / GIB, 2))
 
 
 def sentence() -> str:

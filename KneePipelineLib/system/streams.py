@@ -11,8 +11,11 @@ import contextlib
 import io
 import os
 import sys
+import time
+from typing import TextIO
 
 _ERRORS = "kneepipeline"
+_PAUSE_S = 0.01
 
 
 def prepare() -> None:
@@ -28,8 +31,24 @@ def prepare() -> None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors=_ERRORS)
-    sys.stderr = io.TextIOWrapper(io.BufferedWriter(_Forgiving(2, "wb", closefd=False)), line_buffering=True,
-                                  encoding=sys.stderr.encoding, errors=_ERRORS)
+    if os.name == "posix" and not os.get_blocking(1):
+        sys.stdout = _text(_Patient(1, "wb", closefd=False), sys.stdout)
+    if os.name == "posix" or not sys.stderr.isatty():  # a Windows console takes characters, not bytes
+        sys.stderr = _text(_Forgiving(2, "wb", closefd=False), sys.stderr)
+
+
+def _text(raw: io.RawIOBase, like: TextIO) -> TextIO:
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=like.encoding, errors=_ERRORS, line_buffering=True)
+
+
+class _Patient(io.FileIO):
+    """A descriptor that does not wait for a slow reader by itself."""
+
+    def write(self, data: bytes) -> int:
+        """Write what is taken now, as soon as anything is."""
+        while (taken := super().write(data)) is None:
+            time.sleep(_PAUSE_S)
+        return taken
 
 
 class _Forgiving(io.FileIO):

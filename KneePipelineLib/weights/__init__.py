@@ -1,7 +1,8 @@
 """Weights: the catalogue of models, download, verification, licences, import and removal.
 
 Models live under ``<home>/models`` (see :func:`models_dir`), never in the extension's folder. Listing, verifying,
-importing and removing need the standard library only; downloading needs huggingface_hub from the private environment.
+importing and removing need the standard library only; where the private environment is set up, import and `models
+verify` also open a model there as a run does. Downloading needs huggingface_hub from it.
 Nothing is imported before it is asked for::
 
     from KneePipelineLib import weights

@@ -1,7 +1,7 @@
 """`models list | download | verify | import | remove`.
 
-Everything but `download` runs on the standard library alone. `download` continues in the private environment, where
-huggingface_hub is.
+Everything but `download` runs on the standard library alone; `import` and `verify` have models opened by a child
+process in the private environment, where there is one. `download` continues there, where huggingface_hub is.
 """
 
 from __future__ import annotations

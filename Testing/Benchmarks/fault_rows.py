@@ -16,6 +16,8 @@ from pathlib import Path
 import fault_cases as cases
 from fault_cases import Ended
 
+from KneePipelineLib.system.atomic import is_temporary
+
 STEPS = ["input", "image", "segmentation", "review", "surfaces", "thickness", "table", "files"]
 FOLDERS = ["VALIDATION.input", "PREPROCESSING.image", "DETECTION.segmentation", "ANALYSIS.review", "ANALYSIS.surfaces",
            "ANALYSIS.thickness", "FUSION.table", "FORMATTING.files"]
@@ -89,7 +91,7 @@ def judge(bench: Bench, ended: Ended, options: dict, code: int, error: str = "",
     same = cases.digests(Path(options["output"])) if again.code == 0 else {}
     differing = sorted(n for n in bench.reference.keys() | same.keys() if bench.reference.get(n) != same.get(n))
     must(not differing or again.code != 0, f"different: {differing}", problems)
-    must(not [n for n in os.listdir(options["output"]) if n.endswith(".tmp")], "temporary files left", problems)
+    must(not [n for n in os.listdir(options["output"]) if is_temporary(n)], "temporary files left", problems)
     return problems
 
 

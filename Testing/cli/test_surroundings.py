@@ -187,6 +187,20 @@ def test_pytest_never_lends_its_exit_codes() -> None:
 
 
 @posix
+def test_what_is_printed_waits_for_a_slow_reader_too(repository: Path) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    code = _COMMAND.format(body="[print('x' * 999) for _ in range(300)]")
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=writing, cwd=repository,
+                               env={**os.environ, "PYTHONPATH": str(repository)})
+    os.close(writing)
+    time.sleep(0.5)
+    with open(reading, "rb") as stream:
+        assert len(stream.read().splitlines()) == 300
+    assert process.wait(30) == 0
+
+
+@posix
 def test_a_slow_reader_of_a_stream_that_does_not_wait_gets_every_line(repository: Path) -> None:
     """Some starters make stdout non-blocking; a full pipe is then an error to others, and here a reason to wait."""
     reading, writing = os.pipe()

@@ -77,6 +77,12 @@ def test_without_an_index_nothing_is_asked() -> None:
     assert reaching.why_not(PipConfiguration(index_url="file:///srv/simple")) == ""
 
 
+def test_another_trouble_is_not_blamed_on_the_network() -> None:
+    configuration = PipConfiguration(index_url=NOBODY)
+    assert reaching.why_not(configuration, "ERROR: [Errno 28] No space left on device") == ""
+    assert reaching.why_not(configuration, "ERROR: No matching distribution found for torch==2.13.0+cpu") != ""
+
+
 def test_a_certificate_is_named_by_the_installer() -> None:
     found = reaching.why_not(PipConfiguration(index_url=NOBODY), "SSLError(SSLCertVerificationError(1, "
                              "'[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")

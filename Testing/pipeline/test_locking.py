@@ -31,11 +31,18 @@ def test_leftovers_of_a_killed_run_are_ended(tmp_path: Path) -> None:
                               env={**os.environ, TOKEN_VARIABLE: "dead.1"})
     innocent = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"],
                                 env={**os.environ, TOKEN_VARIABLE: "deadly"})
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    half, theirs = tmp_path / f".{'0' * 32}.part.json", tmp_path / "notes.part"
+    half.touch()
+    theirs.touch()
     try:
         time.sleep(0.3)
-        (tmp_path / ".lock").write_text(json.dumps({"pid": 1, "token": "dead"}))
-        with RunLock(tmp_path, "new") as lock:
+        (folder / ".lock").write_text(json.dumps({"pid": 1, "token": "dead"}))
+        with RunLock(folder, "new") as lock:
             assert lock.was_stale
+            assert not half.exists()
+            assert theirs.exists()
             assert lock.leftovers_ended == 1
         assert orphan.wait(5) == -signal.SIGKILL
         assert alive(innocent.pid)

@@ -48,6 +48,12 @@ def test_the_stage_output_is_that_of_the_orchestration_document(toy_run: ToyRun,
     assert set(toy_run.steps("reused")) == {"first", "second", "left", "files"}
 
 
+def test_a_final_error_ends_a_run_that_could_deliver_the_rest(toy_run: ToyRun) -> None:
+    assert toy_run({"right": {"fail": "ShapeModelError"}}) == 0
+    assert toy_run({"right": {"fail_for_good": "There is no knee."}}) == 1
+    assert toy_run.of("error")[-1]["message"] == "There is no knee."
+
+
 def test_a_run_that_failed_has_not_completed_the_orchestration(toy_run: ToyRun) -> None:
     assert toy_run({"left": {"fail": "SegmentationError"}}) == 1
     assert toy_run.record["stage_complete"] is None

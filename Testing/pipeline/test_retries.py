@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from KneePipelineLib import segmentation
 from KneePipelineLib.job import JobOptions
 from KneePipelineLib.pipeline.clock import Clock
+from KneePipelineLib.pipeline.context import StageContext
 from KneePipelineLib.pipeline.job_state import Job
+from KneePipelineLib.pipeline.stages import detection
+from KneePipelineLib.system import memory
 
 from .conftest import ToyRun
 from .run_case import FastClock, check_events
@@ -116,6 +121,16 @@ def test_memory_that_a_step_without_portions_lacks_is_told_truthfully(toy_run: T
     assert message == "Memory does not suffice for this step (left), not even with nothing else running."
 
 
+def test_too_little_memory_to_begin_is_said_before_anything_begins(toy_run: ToyRun,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "allowed_bytes", lambda: 300 << 20)
+    assert toy_run() == 1
+    error = toy_run.of("error")[-1]
+    assert (error["code"], error["details"]) == ("E_HARD_002", {"allowed_gib": 0.29})
+    assert "0.3 GiB" in error["hint"]
+    assert not toy_run.out.exists()
+
+
 def test_an_attempt_alone_waits_for_the_others_and_they_for_it(toy_run: ToyRun, tmp_path: Path) -> None:
     orders = {"left": {"fail_times": [str(tmp_path / "notes"), "memory", 1], "span": str(tmp_path / "left")},
               "right": {"sleep": 0.7, "span": str(tmp_path / "right")}}
@@ -173,12 +188,25 @@ def test_default_deadline_on_a_gpu_is_half_an_hour(toy_run: ToyRun) -> None:
     assert toy_run.of("error")[-1]["details"] == {"timeout_s": 1800.0}
 
 
-@pytest.mark.usefixtures("never_hung")
-def test_a_step_that_leaves_the_gpu_leaves_its_deadline(toy_run: ToyRun) -> None:
-    """An Apple GPU that hands over in mid-step: what takes hours on the CPU is not ended after half an hour."""
-    orders = {"second": {"device": ["mps", "cpu"], "progress": [0.1] * 40}}
-    assert toy_run(orders, clock=FastClock(1200)) == 0
-    assert toy_run.steps("done")["second"]["device"] == "cpu"
+def test_a_network_that_leaves_the_gpu_in_mid_step_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an Apple GPU does that hands over; with it goes the deadline of half an hour, see below."""
+    class Left(Exception):
+        pass
+
+    def leaves(*arguments: object, on_device: Callable[[str], None], **more: object) -> None:
+        on_device("mps")
+        on_device("cpu")
+        raise Left
+
+    monkeypatch.setattr(segmentation, "segment", leaves)
+    monkeypatch.setattr(detection, "read_image", lambda path: None)
+    monkeypatch.setattr(detection, "weights_of_network", lambda options: {})
+    said: list[dict] = []
+    context = StageContext("segmentation", JobOptions(input="knee.nrrd"), tmp_path, {"image": tmp_path},
+                           {"input": {"kind": "image"}}, send=said.append)
+    with pytest.raises(Left):
+        detection.segment(context)
+    assert [event["device"] for event in said if event["event"] == "device"] == ["mps", "cpu"]
 
 
 @pytest.mark.parametrize(("devices", "timeout", "deadline_s"), [

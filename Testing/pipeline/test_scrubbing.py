@@ -44,6 +44,13 @@ def test_the_name_of_a_folder_never_blots_out_our_own_words(options: dict) -> No
         assert scrub(sentence) == sentence
 
 
+def test_a_patients_number_is_a_name() -> None:
+    options = JobOptions.from_dict({"input": "/data/19283746", "output": "/data/knee_2"})
+    scrub = Scrubber(paths_in(options.resolved()))
+    assert scrub.foreign("19283746 has 2 echoes in knee_2") == "<path> has 2 echoes in knee_2"
+    assert scrub("a knee of 19283746 voxels") == "a knee of 19283746 voxels"
+
+
 def test_windows_paths_of_weights_are_known() -> None:
     options = JobOptions.from_dict({"models": {"x": "C:/weights/Mary/w.pth"}})
     assert "C:/weights/Mary/w.pth" in paths_in(options)

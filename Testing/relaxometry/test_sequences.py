@@ -9,7 +9,7 @@ import pytest
 
 from KneePipelineLib.errors import DicomError, InvalidFormatError
 from KneePipelineLib.imaging import Volume
-from KneePipelineLib.relaxometry import Qdess, SpinEchoes, Spoiler, sequence_of
+from KneePipelineLib.relaxometry import Qdess, SpinEchoes, Spoiler, make_t2_map, sequence_of
 
 
 def echoes(volume: Callable, times: tuple, **meta: object) -> list[Volume]:
@@ -74,3 +74,9 @@ def test_echoes_on_different_grids_are_refused(volume: Callable) -> None:
     moved = Volume(second.array, second.spacing, second.origin + 1, meta=second.meta)
     with pytest.raises(InvalidFormatError, match="grid"):
         sequence_of([first, moved])
+
+
+@pytest.mark.parametrize(("second_ms", "doubtful"), [(6.0, False), (14.0, False), (34.0, False), (9.5, True)])
+def test_a_pair_that_is_qdess_by_name_alone_is_flagged(volume: Callable, second_ms: float, doubtful: bool) -> None:
+    pair = echoes(volume, (6.0, second_ms), **QDESS, acquisition="dess")
+    assert ("T2_SEQUENCE_ASSUMED" in [code for code, _ in make_t2_map(pair).warnings]) is doubtful

@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from KneePipelineLib.errors import DicomError
 from KneePipelineLib.imaging import Volume, read_image, read_labels, write_volume
 from KneePipelineLib.phantom.dicom import write_dicom
 from KneePipelineLib.results import read_source
@@ -167,3 +168,30 @@ def test_frames_that_show_nothing_are_left_out_but_for_the_ends(tmp_path: Path) 
     empty = [tuple(f.FrameContentSequence[0].DimensionIndexValues) for f, plane in
              zip(seg.PerFrameFunctionalGroupsSequence, seg.pixel_array, strict=True) if not plane.any()]
     assert empty == [(1, 1), (10, labels.size[2])]
+
+
+@pytest.mark.parametrize(("declared", "name"), [
+    (["", "ISO 2022 IR 87"], "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce"),
+    (["", "ISO 2022 IR 149"], "Hong^Gildong=\u6d2a^\u5409\u6d1e=\ud64d^\uae38\ub3d9"),
+    ("ISO_IR 100", "M\u00fcller^J\u00f6rg"), ("ISO 2022 IR 100", "M\u00fcller^J\u00f6rg"), ("", "Plain^Name"),
+    ("ISO_IR 6", "Plain^Name"), ("ISO_IR 192", "\u017d^\u010c"), ("ISO_IR 999", "Plain^Name")])
+def test_a_name_survives_whatever_character_set_the_header_declares(tmp_path: Path, declared: object,
+                                                                    name: str) -> None:
+    labels = make_labels()
+    for path in write_dicom(echoes_of(labels, 1), tmp_path / "in"):
+        dataset = pydicom.dcmread(path)
+        dataset.SpecificCharacterSet, dataset.PatientName = declared, name
+        dataset.save_as(path)
+    path = written(tmp_path, labels, read_source(tmp_path / "in"))
+    assert_same(path, labels)
+    assert str(pydicom.dcmread(path).PatientName) == name
+
+
+def test_uids_that_are_not_their_own_are_refused(tmp_path: Path) -> None:
+    labels = make_labels()
+    for path in write_dicom(echoes_of(labels, 1), tmp_path / "in"):
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = "1.2.3.4"
+        dataset.save_as(path)
+    with pytest.raises(DicomError, match="no UIDs of their own"):
+        read_source(tmp_path / "in")

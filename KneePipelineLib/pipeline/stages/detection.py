@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InvalidFormatError, SegmentationError
+from ...errors import InvalidFormatError, NothingUsableError, SegmentationError
 from ...imaging import Volume, boxes_overlap, read_image, read_labels, write_volume
 from ...job import LABEL_SCHEMES
 from ...morphometry import canonical_labels
@@ -14,6 +15,9 @@ from ..context import StageContext
 from ..networks import weights_of_network
 from .input_kind import OR_AN_IMAGE
 from .validation import forget_input
+
+if TYPE_CHECKING:
+    from ...segmentation.confidence import Confidence
 
 
 def segment(context: StageContext) -> dict:
@@ -90,7 +94,22 @@ def _from_network(context: StageContext) -> tuple[Volume, dict]:
     for code, message in found.warnings:
         context.warn(code, message)
     confidence = found.confidence
+    _check_that_it_is_a_knee(context, found.labels, confidence)
     # The time it took differs from run to run and is in pipeline.json; what is kept here must not.
     model = {key: value for key, value in found.model.items() if not key.startswith("seconds")}
     return found.labels, {"source": "network", "confidence": confidence.level, "model": model, "side": found.side,
                           "judgement": confidence.to_dict()}
+
+
+def _check_that_it_is_a_knee(context: StageContext, labels: Volume, confidence: Confidence) -> None:
+    """Stop before numbers are made of a picture of something else, unless it was asked for all the same."""
+    from ...segmentation.likeness import SIGNS_NEEDED, signs_of_no_knee
+
+    signs = signs_of_no_knee(labels, confidence)
+    if len(signs) < SIGNS_NEEDED:
+        return
+    message = f"The network found no knee in the image ({', '.join(signs)})."
+    if not context.options.anyway:
+        raise NothingUsableError(message, "Give the series of a knee, in a contrast that the network knows; --anyway "
+                                 "measures it all the same.", final=True)
+    context.warn("NOT_A_KNEE_CONTENT", f"{message} It was measured all the same, as asked.")

@@ -51,6 +51,10 @@ def _fail(context: StageContext, name: str) -> None:
     raise getattr(errors, name)("It failed.", "Do something.", why="test")
 
 
+def _fail_for_good(context: StageContext, sentence: str) -> None:
+    raise errors.NothingUsableError(sentence, "Do something.", final=True)
+
+
 def _fail_times(context: StageContext, value: list) -> None:
     """Fail with ``name`` until the file has ``times`` lines, noting scale and device each time."""
     path, kind, times = value
@@ -162,7 +166,8 @@ def _raise_text(context: StageContext, text: str) -> None:
     raise RuntimeError(text)
 
 
-_ORDERS = {"meet": _meet, "fail": _fail, "fail_times": _fail_times, "say": _say, "bar": _bar,
+_ORDERS = {"meet": _meet, "fail": _fail, "fail_for_good": _fail_for_good,
+           "fail_times": _fail_times, "say": _say, "bar": _bar,
            "span": _span, "escape": _escape, "fork": _fork, "import": _import,
            "die_saying": _die_saying,
            "signal": _signal, "sleep": _sleep, "children": _children, "progress": _progress, "result": _result,
