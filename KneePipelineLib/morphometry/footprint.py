@@ -49,6 +49,9 @@ SMALLEST_MM2 = 12.0
 FAR_MM = 7.0
 """A vertex this far from the template's bone (an osteophyte, the shaft) is in no footprint."""
 
+LEAST_COSINE = 0.3
+"""Nor is one whose surface faces elsewhere than the template's there: an osteophyte's flank, the face of a cut."""
+
 MOST_RESIDUAL_MM = 2.0
 """A worse match of the bones than this, and the template is not used."""
 
@@ -151,7 +154,8 @@ def _carried(
         distance, nearest = template.tree.query(there, k=3)
         weights = 1 / (distance + 0.3)
         weights /= weights.sum(axis=1)[:, None]
-        known = template.shows(bone, there) & (distance[:, 0] < FAR_MM)
+        facing = np.einsum("ij,ij->i", normals @ match.turn.T, template.normals[nearest[:, 0]])
+        known = template.shows(bone, there) & (distance[:, 0] < FAR_MM) & (facing > LEAST_COSINE)
         for label in PLATES[bone]:
             depth = (template.depth_mm[label][nearest] * weights).sum(axis=1)
             depths[label].append(np.where(known, depth, -99.0))

@@ -98,6 +98,19 @@ def test_without_templates_only_enclosed_bone_counts(knee):
     assert old.regions["lat_tib_cart"]["dAB_percent"] > 5
 
 
+def test_the_face_of_a_cut_is_not_denuded(knee):
+    """The image ends within the lateral compartment, and a knob of bone grows on the medial margin."""
+    from KneePipelineLib.phantom import Osteophyte
+
+    labels = knee.with_sickness(osteophytes=(Osteophyte("tibia", (38.5, 2, -6), 6.0),)).labels(GRID)
+    at = labels.to_physical(np.argwhere(np.isin(labels.array, (1, 2)))[:, ::-1])[:, 0]
+    place = labels.to_physical(np.stack([np.zeros(100), np.zeros(100), np.arange(100)], axis=1))[:, 0]
+    kept = np.flatnonzero(place < at.max() - 14)  # a left knee's lateral side is the patient's left
+    cut = measure_knee(labels.cropped((0, 0, int(kept[0])), (200, 200, int(kept[-1]) + 1)))
+    for region, measures in cut.regions.items():
+        assert measures["dAB_percent"] <= 1.0, region
+
+
 def test_a_bone_that_the_template_does_not_fit_is_told(knee, monkeypatch):
     from KneePipelineLib.morphometry import footprint as room
 
