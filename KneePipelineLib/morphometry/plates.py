@@ -10,6 +10,7 @@ from ..imaging.labels import BONE_CARTILAGES, BY_NAME, BY_VALUE
 from .footprint import MOST_RESIDUAL_MM, footprint, in_right_knee
 from .records import BoneSurface, MorphometryOptions
 from .thickness import BONE_REGIONS, thickness_on
+from .total_area import edge_graph, enclosed_defects
 from .working import WorkingKnee
 
 OPEN_BARE = ("bare bone that is open to the margin is not counted there: dAB may be too small, tAB and ThC_tAB wrong")
@@ -59,6 +60,11 @@ def with_footprint(surface: BoneSurface, knee: WorkingKnee, side: str, options: 
     found = footprint(surface.bone, mesh, in_right_knee(surface.normals @ axes.axes.T, mirrored),
                       surface.vertex_area_mm2, covered, options.closing_mm, None if options.templates else ())
     warnings = []
+    for label in _cut_plates(surface, knee) if options.templates else ():
+        holes = enclosed_defects(edge_graph(mesh), covered == label, surface.vertex_area_mm2, options.closing_mm)
+        found.plate[(found.plate == label) & (covered == 0) & ~holes] = 0
+        warnings.append(("FOOTPRINT_NOT_FITTED", f"The image ends within the {BY_VALUE[label].title.lower()} of the "
+                         f"{surface.bone} and shows only a part of its footprint; {OPEN_BARE}."))
     if options.templates and not found.used:
         warnings.append(("FOOTPRINT_NOT_FITTED", f"The healthy footprint does not fit the {surface.bone} (its surface "
                          f"stays {found.residual_mm:.1f} mm off, at most {MOST_RESIDUAL_MM:g} are allowed); "
@@ -68,6 +74,12 @@ def with_footprint(surface: BoneSurface, knee: WorkingKnee, side: str, options: 
             warnings.append(("PLATE_BARE", f"Nothing is left of the {BY_VALUE[label].title.lower()}: it is counted as "
                              "wholly denuded (dAB 100 %, ThC_tAB 0 mm)."))
     return Plates(replace(surface, footprint=found.plate), (found.plate > 0) & (covered == 0), found.turns, warnings)
+
+
+def _cut_plates(surface: BoneSurface, knee: WorkingKnee) -> list[int]:
+    """The cartilages of a bone that the image's edge cuts."""
+    return [label for label in BONE_CARTILAGES[BY_NAME[surface.bone].value] if label in knee.boxes and any(
+        s.start == 0 or s.stop == n for s, n in zip(knee.boxes[label], knee.array.shape, strict=True))]
 
 
 def covered_plates(surface: BoneSurface, knee: WorkingKnee, options: MorphometryOptions) -> np.ndarray:

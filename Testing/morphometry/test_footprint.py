@@ -109,6 +109,7 @@ def test_the_face_of_a_cut_is_not_denuded(knee):
     cut = measure_knee(labels.cropped((0, 0, int(kept[0])), (200, 200, int(kept[-1]) + 1)))
     for region, measures in cut.regions.items():
         assert measures["dAB_percent"] <= 1.0, region
+    assert "FOOTPRINT_NOT_FITTED" in [code for code, _ in cut.warnings]
 
 
 def test_a_bone_that_the_template_does_not_fit_is_told(knee, monkeypatch):
