@@ -37,13 +37,13 @@ def test_the_centre_of_a_plate_is_a_fifth_and_its_thirds_are_alike(measured):
             assert share == pytest.approx(0.2, abs=0.05)
     for plate in ("cMF", "cLF"):
         widths = [_width(measured, name) for name in PLATES[plate]]
-        assert max(widths) / min(widths) < 1.15
+        assert max(widths) / min(widths) < 1.2
 
 
 def _width(measured, name: str) -> float:
     femur = measured.surfaces["femur"]
     chosen = femur.subregion == BY_NAME[name].value
-    return float(np.ptp(femur.points[chosen] @ measured.frame.medial))
+    return float(np.ptp(np.quantile(femur.points[chosen] @ measured.frame.medial, [0.02, 0.98])))
 
 
 def test_the_parts_lie_where_their_names_say(measured):

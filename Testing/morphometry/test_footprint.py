@@ -149,7 +149,7 @@ def test_a_template_s_own_footprint_comes_back(bone):
         covered = np.where(inside & ~lost, plate, 0).astype(np.uint8)
         found = footprint(bone, (template.points, triangles), template.normals, areas, covered, 0.0,
                           templates=(template,)).plate == plate
-        assert (found & lost).sum() > 0.85 * lost.sum(), plate
+        assert (found & lost).sum() > 0.75 * lost.sum(), plate
         assert (found & ~inside).sum() < 0.03 * inside.sum(), plate
 
 
