@@ -88,7 +88,7 @@ def _read_anew(name: str) -> None:
 
 
 class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel: its life in Slicer. What is in it: KneePipelineLib/slicer_side/widget.py."""
+    """The panel: its life in Slicer. What is in it: KneePipelineLib/slicer_side/panel."""
 
     def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -100,7 +100,7 @@ class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def setup(self) -> None:
         """Called once, when the module is first shown."""
-        from KneePipelineLib.slicer_side.widget import KneePanel
+        from KneePipelineLib.slicer_side.panel import KneePanel
 
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/KneePipeline.ui"))
@@ -140,7 +140,7 @@ class KneePipelineWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         What runs is ended first. Where the edited code cannot be read, the former code stays in use, and so does the
         panel: everything is read before the panel is taken away.
         """
-        from KneePipelineLib.slicer_side.job_surroundings import let_go
+        from KneePipelineLib.slicer_side.process.leaving import let_go
 
         if self.panel is not None:
             self.panel.stop()

@@ -12,6 +12,14 @@ EXIT_USAGE = 2
 EXIT_CANCELLED = 3
 EXIT_TIMED_OUT = 4
 
+MAX_MESSAGE = 1000
+
+
+def _one_line(message: str) -> str:
+    """A message as one line of bounded length, whatever the names in somebody's file bring into it."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(message)).split())
+    return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE - 3].rstrip() + "..."
+
 
 class KneePipelineError(Exception):
     """Something that stops the work and that a person can act on.
@@ -19,7 +27,7 @@ class KneePipelineError(Exception):
     Parameters
     ----------
     message : str
-        One sentence: what is wrong, and where.
+        One sentence: what is wrong, and where. It is kept as one line of at most 1,000 characters.
     hint : str
         One sentence: what to do about it.
     details : object
@@ -30,6 +38,7 @@ class KneePipelineError(Exception):
     exit_code = EXIT_PIPELINE_ERROR
 
     def __init__(self, message: str, hint: str = "", **details: object) -> None:
+        message = _one_line(message)
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -46,6 +46,7 @@ SETTINGS = ("time points", "trigger times", "acquisitions", "flip angles", "repe
 """What besides the echo may differ between images of one slice: dynamics, averages, before and after, and the like."""
 
 _DICOMDIR = "1.2.840.10008.1.3.10"
+SMALL_FILE_BYTES = 64 * 1024**2
 _THREADS = min(8, (os.cpu_count() or 1) + 2)  # headers wait for the disk more than for the processor
 _validation_lock = threading.RLock()
 
@@ -178,10 +179,19 @@ def _frames_or_cause(path: Path) -> list[Frame] | str:
         if str(getattr(dataset.file_meta, "MediaStorageSOPClassUID", "")) == _DICOMDIR:
             return []
         return frames_of(dataset, path)
-    except (MemoryError, NameError, ImportError):  # not the file's fault
+    except (NameError, ImportError):  # not the file's fault
         raise
+    except MemoryError:
+        if may_need_memory(path):
+            raise
+        return "MemoryError"
     except Exception as error:  # pydicom meets damage with a dozen exception types; the file is counted as damaged
         return type(error).__name__
+
+
+def may_need_memory(path: Path) -> bool:
+    """Whether a file is large enough to use up memory honestly; in a small one a length is made up."""
+    return path.stat().st_size > SMALL_FILE_BYTES
 
 
 def frames_of(dataset: Dataset, path: Path) -> list[Frame]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DicomError
-from .dicom_frames import quiet_pydicom
+from .dicom_frames import may_need_memory, quiet_pydicom
 
 PURE_PYTHON = {
     "",  # a bare data set without file meta information: uncompressed by definition
@@ -77,7 +77,9 @@ def decode_file(path: Path, frames: list[int | None]) -> np.ndarray | None:
         planes = [pixels if frame is None or pixels.ndim == 2 else pixels[frame] for frame in frames]
         return np.stack(planes) if all(plane.ndim == 2 for plane in planes) else None
     except MemoryError:
-        raise
+        if may_need_memory(path):
+            raise
+        return None
     except Exception:  # damage and missing decoders come as a dozen exception types
         return None
 

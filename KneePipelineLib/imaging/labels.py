@@ -195,6 +195,11 @@ def _bone_below(value: int) -> int:
     return next((bone for bone, cartilages in BONE_CARTILAGES.items() if value in cartilages), FEMUR)
 
 
+def overlap_rank(value: int | None) -> int:
+    """Which structure is kept where segments overlap: 2 cartilage, 1 meniscus, 0 bones and what is not known."""
+    return 2 if value in CARTILAGES else 1 if value in (MEDIAL_MENISCUS, LATERAL_MENISCUS) else 0
+
+
 def remap_labels(array: np.ndarray, mapping: dict[int, int]) -> np.ndarray:
     """Replace label values by a table, as uint8, shape unchanged; 0 stays 0.
 

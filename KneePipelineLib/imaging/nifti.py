@@ -8,8 +8,11 @@ image.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +84,16 @@ def open_nifti(path: Path, limits: Limits, stated: tuple[float, float, float] | 
     return ImageFile("NIfTI", size, components, spacing, origin, direction, load, warnings=warnings)
 
 
+@contextlib.contextmanager
+def _silent(logger: logging.Logger) -> Iterator[None]:
+    """Without a word. (nibabel's own suppressor takes its handlers away; Python's last resort then prints instead.)"""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _header(path: Path) -> tuple[Nifti1Header, np.ndarray]:
     """The header, of version 1 or 2, wherever it says it is one, packed or not, and its voxel size as it stands there.
 
@@ -94,7 +107,7 @@ def _header(path: Path) -> tuple[Nifti1Header, np.ndarray]:
         head = handle.read(540)
     head = head[:_HEADER_BYTES.get(head[4:8], 348)] + bytes(4)  # "no extension follows"
     kind = nibabel.Nifti2Header if head[4:8] == b"n+2\0" else nibabel.Nifti1Header
-    with nibabel.imageglobals.LoggingOutputSuppressor():  # it prints repairs; what matters here becomes a warning
+    with _silent(nibabel.imageglobals.logger):  # it tells of repairs; what matters here becomes a warning
         header = kind.from_fileobj(io.BytesIO(head))
         stored = kind(head[:-4], endianness=header.endianness, check=False)["pixdim"][1:4]
     return header, np.abs(np.array(stored, dtype=np.float64))

@@ -97,6 +97,10 @@ def _read_dicom(source: Source, series: str | int | None, echo: int | str | None
     apart = None if are_echoes or kind else set_of(chosen, echo_sets(all_series(source), limits))
     if apart is not None and series is None and is_pair(apart.stacks):
         stacks, are_echoes = apart.stacks, True
+        warnings = [w for w in warnings if w[0] != "SEVERAL_SERIES"]
+        others = len(all_series(source)) - len(apart.series)
+        warnings.append(("SERIES_JOINED", "Two series of the input are the two echoes of one acquisition and were read "
+                         f"together{f'; {others} other series left aside' if others else ''}."))
     if are_echoes:
         limits.check_echoes(len(stacks))
     choice = check_echo(None if kind else echo, len(stacks)) if are_echoes or (echo and not kind) else 1

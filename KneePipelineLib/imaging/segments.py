@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InvalidFormatError
-from ..structure_names import named_structure
-from .labels import BY_VALUE, value_of_codes
+from ..structure_names import UNSIDED, named_structure
+from .labels import BY_NAME, overlap_rank, value_of_codes
 
 _INDEX = re.compile(r"^Segment(\d+)_ID$")
 _TERMINOLOGY = "TerminologyEntry:"
@@ -119,13 +119,13 @@ def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.nda
 
 
 def rank_of(segment: Mapping) -> int:
-    """Which segments are kept where they overlap: 2 cartilage, 1 meniscus, 0 bones and what is not known."""
+    """`labels.overlap_rank` of a segment, by its name or else its terminology."""
     found = named_structure(str(segment.get("name", "")))
-    structure = found.structure if found else ""
-    if not structure:
-        value = value_of_codes(*map((segment.get("terminology") or {}).get, ("type", "modifier", "region")))
-        structure = BY_VALUE[value].name if value else ""
-    return 2 if structure.endswith("cart") else 1 if structure.endswith("meniscus") else 0
+    if found is None:
+        codes = segment.get("terminology") or {}
+        return overlap_rank(value_of_codes(codes.get("type"), codes.get("modifier"), codes.get("region")))
+    whole = UNSIDED.get(found.structure, (found.structure,))
+    return overlap_rank(BY_NAME[whole[0]].value)
 
 
 def overlap_sentence(overlaps: list[Overlap], voxel_mm3: float) -> str:

@@ -95,7 +95,7 @@ def witnesses(knee: WorkingKnee) -> list[Witness]:
     found = labelled_witnesses(knee)
     side, strength = side_of_bones(knee)
     if strength >= CLEAR_SHAPE_MM:
-        found.append(Witness("shape of the bones", side, 1.0))
+        found.append(Witness("bones' shape", side, 1.0))
     return found
 
 
@@ -127,7 +127,7 @@ def _joined(words: list[str]) -> str:
 
 
 def _is_one(words: list[str]) -> bool:
-    return words in (["fibula"], ["shape of the bones"])
+    return words in (["fibula"], ["bones' shape"])
 
 
 def side_of_bones(knee: WorkingKnee) -> tuple[str, float]:

@@ -21,12 +21,13 @@ import numpy as np
 from ..imaging.labels import (
     ANTERIOR_FEMORAL,
     FEMORAL_CARTILAGE,
+    FEMUR,
     LATERAL_POSTERIOR,
     LATERAL_WEIGHT_BEARING,
     MEDIAL_POSTERIOR,
     MEDIAL_WEIGHT_BEARING,
 )
-from .working import WorkingKnee
+from .working import SAMPLE_MM, WorkingKnee
 
 if TYPE_CHECKING:
     from .plates import LostCartilage
@@ -39,6 +40,11 @@ NOTCH_DEPTH_MM = 1.0
 
 LOST_MM = 2.1
 """Thickness that stands for lost femoral cartilage where landmarks are looked for: the mean of healthy femora."""
+
+ONE_SIDED = 0.15
+"""With less than this share of the cartilage on one half of the femur, the landmarks are the bone's."""
+
+DISTAL_MM, BONE_BEHIND_MM = 8.0, 2.5
 
 MAIN_SHARE = 0.02
 NOTCH_SEARCH = (0.25, 0.75)
@@ -133,7 +139,9 @@ class FemoralBorders:
         return np.where(anterior, ANTERIOR_FEMORAL, region).astype(np.uint8)
 
 
-def find_borders(main: np.ndarray, dense: np.ndarray, medial_is_left: bool) -> FemoralBorders:
+def find_borders(
+    main: np.ndarray, dense: np.ndarray, medial_is_left: bool, notch_mm: tuple[float, float] | None = None
+) -> FemoralBorders:
     """The borders from the femoral cartilage itself.
 
     Parameters
@@ -144,8 +152,10 @@ def find_borders(main: np.ndarray, dense: np.ndarray, medial_is_left: bool) -> F
         Points that fill it more closely than ``PIXEL_MM``, for flattening.
     medial_is_left : bool
         True in a right knee.
+    notch_mm : (left, posterior), optional
+        The notch, where the cartilage alone does not show it.
     """
-    notch_left, notch_posterior = notch(dense[:, 0], dense[:, 1])
+    notch_left, notch_posterior = notch_mm or notch(dense[:, 0], dense[:, 1])
     last = main[:, 1].max()
     behind = notch_posterior + WEIGHT_BEARING_FRACTION * (last - notch_posterior)
     return FemoralBorders(notch_left, notch_posterior, float(behind), *heights_by_position(main[:, 1], main[:, 2]),
@@ -182,7 +192,7 @@ def femoral_labels(
     if lost is not None:
         once = [axes.to_frame(part) for part in _restored(lost, knee.volume.voxel_volume_mm3)]
         main, dense = np.concatenate([main, once[0]]), np.concatenate([dense, once[1]])
-    borders = find_borders(main, dense, side == "right")
+    borders = find_borders(main, dense, side == "right", _notch_of_bone(knee, main))
     array[knee.boxes[FEMORAL_CARTILAGE]][mask] = borders.classify(points)
     return array, borders
 
@@ -199,6 +209,24 @@ def _restored(lost: LostCartilage, voxel_mm3: float) -> tuple[np.ndarray, np.nda
     closely = [lost.points + h * lost.normals + reach * (a * across + b * along)
                for h in (0.0, LOST_MM / 2, LOST_MM) for a in (-1, 0, 1) for b in (-1, 0, 1)]
     return evenly, np.concatenate(closely)
+
+
+def _notch_of_bone(knee: WorkingKnee, cartilage: np.ndarray) -> tuple[float, float] | None:
+    """The notch as the femur itself shows it, where hardly any cartilage lies on one of its halves; else None.
+
+    With one half bare, what is farthest anterior in the cartilage's edge is no notch. In the lowest ``DISTAL_MM`` of
+    the bone the intercondylar notch lies within 1 mm of the cartilage's to the side, and ``BONE_BEHIND_MM`` behind it.
+    """
+    axes, volume = knee.bone_axes, knee.volume
+    bone = axes.to_frame(knee.bone_points(FEMUR))
+    middle = (np.quantile(bone[:, 0], 0.02) + np.quantile(bone[:, 0], 0.98)) / 2
+    share = np.count_nonzero(cartilage[:, 0] < middle) / max(len(cartilage), 1)
+    if ONE_SIDED < share < 1 - ONE_SIDED:
+        return None
+    low = bone[bone[:, 2] < np.quantile(bone[:, 2], 0.001) + DISTAL_MM]
+    steps = np.maximum(1, (SAMPLE_MM / volume.spacing).astype(int)) * volume.spacing
+    left, posterior = notch(*_filled(low, steps, volume.direction.T @ axes.axes.T)[:, :2].T)
+    return left, posterior - BONE_BEHIND_MM
 
 
 def _main_pieces(mask: np.ndarray) -> np.ndarray:

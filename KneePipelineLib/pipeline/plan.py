@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..job import JobOptions
 from . import networks
 from .states import WORKING_STATES, State
-
-PACKAGE = Path(__file__).resolve().parents[1]
-STAGES = Path(__file__).resolve().parent / "stages"
 
 Results = Mapping[str, Mapping[str, Any]]
 Applies = Callable[[JobOptions, Results], str]
@@ -157,11 +153,6 @@ class Step:
         return tuple(name.rstrip("?") for name in self.reads)
 
 
-def has_room(name: str) -> bool:
-    """Whether this version of the package contains that room and a stage that calls it."""
-    return all(path.is_file() for path in (PACKAGE / name / "__init__.py", STAGES / f"{name}.py"))
-
-
 def _no_image(options: JobOptions, results: Results) -> str:
     found = results.get("input", {})
     return "" if found.get("kind", "image") == "image" else "INPUT is a label map; there is no image"
@@ -172,8 +163,6 @@ def _no_header(options: JobOptions, results: Results) -> str:
 
 
 def _no_t2(options: JobOptions, results: Results) -> str:
-    if not has_room("relaxometry"):
-        return "T2 mapping is not part of this version"
     if not (options.echoes or results.get("input", {}).get("echo_count", 1) > 1):
         return "no echoes were given"
     return ""
@@ -182,8 +171,6 @@ def _no_t2(options: JobOptions, results: Results) -> str:
 def _no_shape(options: JobOptions, results: Results) -> str:
     if not (options.perform_bone_only_nsm or options.perform_bone_and_cart_nsm):
         return "the shape model was not asked for"
-    if not has_room("shape"):
-        return "the shape model is not part of this version"
     if results.get("segmentation", {}).get("confidence") == "low":
         return "the confidence in the segmentation is low"
     if results.get("surfaces", {}).get("growth_plates"):

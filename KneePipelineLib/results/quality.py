@@ -16,7 +16,7 @@ from ..imaging.slices import slice_axis
 from ..imaging.volume import Volume
 from .counts import histogram
 from .pieces import astray_percent
-from .rules import EVERYTHING, RULES, SAID_BY_A_RULE
+from .rules import EVERYTHING, RULES, SAID_BY_A_RULE, T2
 from .tables import number
 from .wording import REGION_BONES, SIDE_SOURCES, title_of
 
@@ -25,6 +25,7 @@ SLICE_SHARE = 0.6
 """Slices thicker than this share of the mean thickness are thick."""
 
 _ORDER = ("ok", "check", "poor")
+T2_PARTS = ("echoes", "t2")
 _EXCLUSIONS = {"no_signal": "without signal", "no_decay": "without decay", "above_range": "above the range",
                "poor_fit": "fitted poorly", "outside_field_of_view": "outside the echoes' field of view"}
 
@@ -78,11 +79,17 @@ def worst(flags: list[str]) -> str:
     return _ORDER[max(ranks, default=0)]
 
 
-def overall(checks: list[dict], warnings: list[dict], errors: bool) -> str:
-    """The knee's flag: the worst of rules and warnings; ``poor`` after an error."""
-    flags = [check["flag"] for check in checks]
-    flags += [{"info": "ok", "warning": "check", "serious": "poor"}[w["severity"]] for w in warnings]
-    return worst([*flags, "poor"] if errors else flags)
+def overall(checks: list[dict], warnings: list[dict], errors: Sequence[Mapping] = ()) -> str:
+    """The knee's flag: the worst of rules and warnings; ``poor`` after an error.
+
+    What is about the T2 map alone counts as ``check`` at most: it makes no thickness, volume or shape wrong, and stands
+    beside the T2 itself.
+    """
+    flags = [(check["flag"], RULES[check["code"]].about == T2) for check in checks]
+    flags += [({"info": "ok", "warning": "check", "serious": "poor"}[w["severity"]], w["code"].startswith("T2_"))
+              for w in warnings]
+    flags += [("poor", error.get("part") in T2_PARTS) for error in errors]
+    return worst(["check" if of_t2 and flag == "poor" else flag for flag, of_t2 in flags])
 
 
 def flag_of(subject: str, checks: list[dict], *about: str, fit: str | None = None) -> str:

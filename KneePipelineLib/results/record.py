@@ -126,7 +126,7 @@ def build_results(
         "regions": {r: _region(r, regions[r], counts.get(r), checks) for r in REGIONS if r in regions},
         "menisci": {m: _meniscus(m, values, counts.get(m), checks) for m, values in menisci.items()},
         "warnings": warning_list,
-        "quality": {"overall": quality.overall(checks, warning_list, bool(errors)), "checks": checks},
+        "quality": {"overall": quality.overall(checks, warning_list, errors), "checks": checks},
         "notices": _notices(run, notices),
         "outputs": [output.to_dict() for output in outputs],
         "errors": [_error(e) for e in errors],

@@ -1,10 +1,11 @@
 """How far a segmentation can be trusted, structure by structure, without knowing the truth.
 
-Four things are looked at: how clearly the network decided (mean distance between the two best class probabilities),
-whether the volume is one a knee can have, in how many pieces the structure came, and whether it is cut off by the
-image's border. The bounds are wide: they are meant to catch a failed segmentation, not an unusual knee. Cartilage
-volumes of healthy adults lie well within them (Eckstein et al., Osteoarthritis Cartilage 2006;14 Suppl A:A46-75);
-bone volumes depend on the field of view and are bounded only by what a knee coil shows.
+Five things are looked at: how clearly the network decided (mean distance between the two best class probabilities),
+whether the volume is one a knee can have, how much of its bone a cartilage covers (`covering`), in how many pieces the
+structure came, and whether it is cut off by the image's border. The bounds are wide: they are meant to catch a failed
+segmentation, not an unusual knee. Cartilage volumes of healthy adults lie well within them (Eckstein et al.,
+Osteoarthritis Cartilage 2006;14 Suppl A:A46-75); bone volumes depend on the field of view and are bounded only by what
+a knee coil shows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from ..imaging import labels as L
+from . import covering
 from .postprocess import Cleaned
 
 PLAUSIBLE_ML = {
@@ -54,6 +56,10 @@ class StructureConfidence:
         Share of the raw voxels that was kept by the cleaning.
     border_share : float
         Share of its voxels on the image's border.
+    coverage : float or None
+        Cartilage: covered area of its bone over what is usual for a bone of that size; 1 is usual.
+    score : float
+        0 to 1, the product of what all five say: to compare segmentations with, not a Dice.
     """
 
     name: str
@@ -65,6 +71,8 @@ class StructureConfidence:
     pieces: int
     kept_share: float
     border_share: float
+    coverage: float | None = None
+    score: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,8 @@ class Confidence:
     Attributes
     ----------
     level : str
-        ``low`` if femur, tibia or femoral cartilage is doubtful or missing, or three structures are; else ``ok``.
+        ``low`` if femur, tibia or femoral cartilage is doubtful or missing, or three structures are; ``check`` if any
+        other is; else ``ok``.
     reasons : list of str
         Sentences for the report.
     structures : dict
@@ -102,20 +111,22 @@ def judge(cleaned: Cleaned, margins: dict[int, float] | None = None) -> Confiden
     found = {}
     counts = _count(cleaned.labels.array)
     on_border = counts - _count(cleaned.labels.array[1:-1, 1:-1, 1:-1])
+    covered = covering.coverages(cleaned.labels)
     for structure in L.STRUCTURES:
         count, border = int(counts[structure.value]), int(on_border[structure.value])
-        mark = _judge_structure(structure, cleaned, margins.get(structure.value), count, border)
+        mark = _judge_structure(structure, cleaned, margins.get(structure.value), count, border,
+                                covered.get(structure.value))
         if mark is not None:
             found[structure.name] = mark
     doubted = [m for m in found.values() if m.level == "low"]
     needed = {L.BY_VALUE[v].name for v in NEEDED}
     low = len(doubted) >= MOST_DOUBTED or any(m.name in needed for m in doubted)
     reasons = [f"{m.title}: {'; '.join(m.reasons)}." for m in doubted]
-    return Confidence("low" if low else "ok", reasons, found)
+    return Confidence("low" if low else "check" if doubted else "ok", reasons, found)
 
 
 def _judge_structure(structure: L.Structure, cleaned: Cleaned, margin: float | None, count: int,
-                     on_border: int) -> StructureConfidence | None:
+                     on_border: int, covered: float | None) -> StructureConfidence | None:
     value, labels = structure.value, cleaned.labels
     if count == 0 and value == L.FIBULA:
         return None  # not every network knows it, not every image shows it
@@ -123,9 +134,16 @@ def _judge_structure(structure: L.Structure, cleaned: Cleaned, margin: float | N
     border = on_border / count if count else 0.0
     kept = cleaned.kept_share.get(value, 0.0)
     reasons = ["not found"] if count == 0 else _doubts(value, volume_ml, margin, kept, border)
+    coverage = None if covered is None else covered / covering.USUAL[value]
+    if count and covered is not None and covered < covering.LEAST[value]:
+        reasons.append(f"it covers {coverage:.0%} of what is usual on a bone of this size: bare bone, or a part that "
+                       "was not found")
+    score = (min(1.0, coverage if coverage is not None else 1.0) * (1.0 if margin is None else max(margin, 0.0)) * kept
+             * (1 - border))
     return StructureConfidence(structure.name, structure.title, "low" if reasons else "ok", reasons,
                                round(volume_ml, 3), None if margin is None else round(margin, 4),
-                               cleaned.pieces.get(value, 0), round(kept, 4), round(border, 5))
+                               cleaned.pieces.get(value, 0), round(kept, 4), round(border, 5),
+                               None if coverage is None else round(coverage, 3), round(score, 4) if count else 0.0)
 
 
 def _doubts(value: int, volume_ml: float, margin: float | None, kept: float, border: float) -> list[str]:

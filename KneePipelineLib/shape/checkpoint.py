@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 CONFIG_FILE = "model_params_config.json"
+MAX_LATENT = 2**16
 _MEND = "Download or import the shape model again."
 
 
@@ -110,13 +111,15 @@ def build_decoder(config: Mapping[str, Any], state: Mapping[str, torch.Tensor]) 
     try:
         decoder = _assembled(config, state, activation)
         _check(decoder)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
         raise WeightsCorruptError("The weights of the shape model do not fit its configuration.", _MEND) from error
     return decoder
 
 
 def _assembled(config: Mapping[str, Any], state: Mapping[str, torch.Tensor], activation: str) -> Decoder:
     latent_size, size = int(config["latent_size"]), int(config.get("conv_deep_image_size", 2))
+    if not (1 <= latent_size <= MAX_LATENT and 1 <= size <= MAX_LATENT):
+        raise ValueError("an impossible size")
     norm = str(config.get("conv_norm_type", "batch")) if config.get("conv_norm") else ""
     *blocks, last = _plane_blocks(_plane_layers(state), norm)
     start = None
@@ -210,6 +213,10 @@ def _value(state: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
 def _check(decoder: Decoder) -> None:
     """One point through the network: raises where shapes do not fit."""
     import torch
+
+    channels, inputs = len(decoder.planes_out[0]), decoder.linear[0][0].shape[1]
+    if channels != (inputs - 3) * len(decoder.plane_axes):
+        raise ValueError("channels of the planes that do not make up the features")
 
     distances = decoder(torch.zeros(decoder.latent_size), torch.zeros(1, 3))
     if distances.shape != (1, decoder.n_objects):

@@ -3,6 +3,13 @@
 The plane network turns the latent into feature planes; a point's features are read from three of them (xz, yz, xy) by
 bilinear interpolation, and a few linear layers turn [features, x, y, z] into one signed distance a surface. In a fit
 the points stay while the latent changes, so where and how a point reads the planes is computed once (`Sampling`).
+
+Which channels belong to which plane follows the software that trains these models, not their description: plane number
+n is the slice of ``sdf_latent_size`` channels that begins at n times that number. Where the planes' features are added,
+there are three times as many channels and the slices are the three thirds. Where they are put side by side instead
+(``sum_conv_output_features`` false), there are ``sdf_latent_size`` channels in all: the first plane's slice takes them
+all, those of the other two are empty. Such a network in effect has a single plane (xz) with all the features, and was
+trained so; reading thirds of it, as the description suggests, gives other distances than its authors'.
 """
 
 from __future__ import annotations
@@ -47,13 +54,13 @@ class Reverse:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How n points read the planes: cells and weights of four corners in each of three planes.
+    """How n points read the planes: cells and weights of four corners in each plane, of three planes or of one.
 
     Attributes
     ----------
-    cells : (n, 12) int64
+    cells : (n, 12) or (n, 4) int64
         Row of the plane table, (plane, row, column) flattened.
-    weights : (n, 12) float
+    weights : (n, 12) or (n, 4) float
     points : (n, 3) float
         The points themselves, in the model's coordinates.
     reverse : Reverse or None
@@ -90,7 +97,7 @@ class Decoder:
     linear : tuple of (weight, bias)
         Layers of the network that gives the distances; the last is followed by tanh.
     summed : bool
-        Whether the features of the three planes are added (else put side by side).
+        Whether the features of three planes are added; else there is one plane with all of them, see above.
     activation : str
         ``relu`` or ``sin`` between the linear layers.
     """
@@ -112,6 +119,11 @@ class Decoder:
     @property
     def dtype(self) -> torch.dtype:
         return self.linear[0][0].dtype
+
+    @property
+    def plane_axes(self) -> tuple[tuple[int, int], ...]:
+        """Those of `PLANE_AXES` whose planes have features."""
+        return PLANE_AXES if self.summed else PLANE_AXES[:1]
 
     @property
     def plane_size(self) -> int:
@@ -147,9 +159,10 @@ class Decoder:
         return torch.tanh(f.conv2d(image, *self.planes_out, padding=1))[0]
 
     def table(self, latent: torch.Tensor) -> torch.Tensor:
-        """The planes as one table (3 x rows x columns, features of a plane), the form that sampling reads."""
-        planes = self.planes(latent)
-        return planes.reshape(3, planes.shape[0] // 3, -1).transpose(1, 2).reshape(-1, planes.shape[0] // 3)
+        """The planes as one table (planes x rows x columns, features of a plane), the form that sampling reads."""
+        planes, count = self.planes(latent), len(self.plane_axes)
+        features = planes.shape[0] // count
+        return planes.reshape(count, features, -1).transpose(1, 2).reshape(-1, features)
 
     def sampling(self, points: torch.Tensor) -> Sampling:
         """Where points (n, 3), in the model's coordinates, read the planes."""
@@ -161,7 +174,7 @@ class Decoder:
         low = place.floor().clamp(max=size - 2)
         part, low = place - low, low.long()
         cells, weights = [], []
-        for plane, (across, down) in enumerate(PLANE_AXES):
+        for plane, (across, down) in enumerate(self.plane_axes):
             for right in (0, 1):
                 for below in (0, 1):
                     row, column = low[:, down] + below, low[:, across] + right
@@ -180,9 +193,10 @@ class Decoder:
 
         if self.device.type == "mps":
             return sampling
-        corners = 12 if self.summed else 4
+        corners = sampling.cells.shape[1]
         cells, order = sampling.cells.flatten().sort(stable=True)
-        starts = torch.searchsorted(cells, torch.arange(3 * self.plane_size**2, device=cells.device))
+        rows = len(self.plane_axes) * self.plane_size**2
+        starts = torch.searchsorted(cells, torch.arange(rows, device=cells.device))
         reverse = Reverse(order // corners, sampling.weights.flatten()[order], starts)
         return Sampling(sampling.cells, sampling.weights, sampling.points, reverse)
 
@@ -191,7 +205,7 @@ class Decoder:
         import torch
         import torch.nn.functional as f
 
-        values = torch.cat([_features(table, sampling, self.summed), sampling.points], dim=1)
+        values = torch.cat([_features(table, sampling), sampling.points], dim=1)
         for weight, bias in self.linear[:-1]:
             values = f.linear(values, weight, bias)
             values = torch.sin(SINE_FREQUENCY * values) if self.activation == "sin" else torch.relu(values)
@@ -218,18 +232,15 @@ def _normalised(image: torch.Tensor, block: PlaneBlock) -> torch.Tensor:
     return image
 
 
-def _features(table: torch.Tensor, sampling: Sampling, summed: bool) -> torch.Tensor:
-    """Features of the points, (n, features)."""
-    count, width = len(sampling), table.shape[1]
+def _features(table: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Features of the points, (n, features): weighted sums over all corners."""
     if table.device.type == "mps":  # embedding_bag is not everywhere complete there
-        corners = table.index_select(0, sampling.cells.flatten()).view(count, 12, width) * sampling.weights[..., None]
-        return corners.sum(1) if summed else corners.view(count, 3, 4, width).sum(2).reshape(count, -1)
-    # Side by side, each plane is a reading of its own: three sums of four corners a point instead of one of twelve.
-    corners = 12 if summed else 4
-    cells, weights = sampling.cells.reshape(-1, corners), sampling.weights.reshape(-1, corners)
+        count, corners = sampling.cells.shape
+        read = table.index_select(0, sampling.cells.flatten()).view(count, corners, table.shape[1])
+        return (read * sampling.weights[..., None]).sum(1)
     if sampling.reverse is None or not table.requires_grad:
-        return _read(table, cells, weights).reshape(count, -1)
-    return _reading().apply(table, cells, weights, sampling.reverse).reshape(count, -1)
+        return _read(table, sampling.cells, sampling.weights)
+    return _reading().apply(table, sampling.cells, sampling.weights, sampling.reverse)
 
 
 def _read(table: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..environment import environment_dir, home, private_python
 from . import settings
-from .environment_tasks import PACKAGE_FOLDER, Task, findings_of, slicers_python
+from .commands import PACKAGE_FOLDER, Task, findings_of, slicers_python
 from .failures import REPAIR, RunError
 
 try:

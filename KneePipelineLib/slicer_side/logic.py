@@ -1,4 +1,7 @@
-"""The module's logic for scripts and for the Python console: one call an analysis, blocking or with callbacks."""
+"""The module's logic for scripts and for the Python console: one call an analysis, blocking or with callbacks.
+
+Slicer imports this file when it starts; what an analysis needs is imported when there is one.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CancelledError, ConfigError, KneePipelineError
-from .job import KneeJob, stop_all
-from .process import QtProcess
-from .request import JobRequest
-from .scene_importer import importer
 
 if TYPE_CHECKING:
-    from .scene_results import ImportedResults
+    from .inputs.request import JobRequest
+    from .job import KneeJob
+    from .scene.results import ImportedResults
 
 
 class KneePipelineLogicBase:
@@ -76,6 +77,8 @@ class KneePipelineLogicBase:
         :raises ConfigError: when an analysis of this logic is at work already.
         :raises KneePipelineError: only when waiting: the failure; CancelledError when it was cancelled.
         """
+        from .inputs.request import JobRequest
+
         request = JobRequest(
             input_node=inputVolume, input_path=inputFolder, echo_node=echoVolume, echo_path=echoFolder,
             segmentation_node=segmentation, segment_values=dict(segmentValues or {}), label_scheme=labelScheme,
@@ -108,16 +111,20 @@ class KneePipelineLogicBase:
             importResults: bool = True, waitForCompletion: bool = True, onDone: Callable[[KneeJob], None] | None = None,
             onFailed: Callable[[str, str, str], None] | None = None,
             onProgress: Callable[[float, str, str, float | None], None] | None = None,
-            onCancelled: Callable[[], None] | None = None, processFactory: Callable[[], Any] = QtProcess) -> KneeJob:
+            onCancelled: Callable[[], None] | None = None, processFactory: Callable[[], Any] | None = None) -> KneeJob:
         """As `process`, for a request that is already put together.
 
         :param replaces: an earlier import whose place in the scene the results take.
         """
+        from .job import KneeJob
+        from .process import QtProcess
+        from .scene import importer
+
         if self.busy:
             raise ConfigError("An analysis is running already.", "Wait until it has finished, or call cancel().")
         earlier = (replaces.import_id,) if replaces is not None else ()
-        bring_in = importer(outputSegmentation, replaces=earlier) if importResults else None
-        job = self.job = KneeJob(request, processFactory, importer=bring_in)
+        job = self.job = KneeJob(request, processFactory or QtProcess, importer=(
+            importer(outputSegmentation, replaces=earlier) if importResults else None))
         job.replaces = replaces
         if onDone is not None:
             job.on_done = lambda results: onDone(job)
@@ -136,6 +143,8 @@ class KneePipelineLogicBase:
 
     def cleanup(self) -> None:
         """The module goes away: nothing of it may go on."""
+        from .job import stop_all
+
         stop_all()
 
     @staticmethod

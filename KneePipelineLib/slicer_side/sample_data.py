@@ -20,9 +20,9 @@ from slicer.i18n import tr as _
 from ..environment import home
 from ..errors import DicomError
 from ..imaging import Volume
-from .dicom_nodes import UIDS_ATTRIBUTE
-from .scene_files import LabelMap, boxes_of, ijk_to_ras
-from .scene_segmentation import add_segmentation, set_reference
+from .inputs.dicom import UIDS_ATTRIBUTE
+from .scene.files import LabelMap, boxes_of, ijk_to_ras
+from .scene.segmentation import add_segmentation, set_reference
 
 CATEGORY = "Knee"
 IMAGE, LABELLED, DICOM = "Digital knee", "Digital knee with labels", "Digital knee (DICOM, two echoes)"

@@ -185,7 +185,9 @@ def _opened(path: Path):
     elif not path.is_file():
         raise MissingFileError("The folder or file to import does not exist.", "Check the path.")
     elif zipfile.is_zipfile(path) and path.suffix.lower() not in (".pth", ".pt"):
-        with zipfile.ZipFile(path) as archive:
+        with damaged_archive("its table of contents"):
+            archive = zipfile.ZipFile(path)
+        with archive:
             yield _Source(path.stem, _checked_archive(archive), archive.open)
     elif path.suffix.lower() in (".h5", ".hdf5"):
         yield _Source("", {path.name: path.stat().st_size}, lambda _name: path.open("rb"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def read_torch_file(path: Path, subject: str) -> object:
         raise WeightsCorruptError(f"{subject} holds more than numbers ({name[1]}): it was not loaded.",
                                   SAVE_AGAIN, found=name[1]) from error
     except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError,
-            MemoryError, ArithmeticError, SyntaxError, zipfile.BadZipFile) as error:
+            MemoryError, ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile) as error:
         # Whatever a damaged pickle lets PyTorch's reader stumble over.
         raise WeightsCorruptError(f"{subject} is damaged.", MEND, cause=type(error).__name__) from error
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
-BOUND_S, SHOWN_S = 3.0, 0.05
+BOUND_S, SHOWN_S = 2.0, 0.05
 
 
 def main(folder: str | None = None) -> int:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GOAL_S = 0.15
+GOAL_S = 0.05
 
 ONE = '''
 import json, sys, time

@@ -7,6 +7,7 @@ repository.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -32,12 +33,24 @@ def tree() -> Path | None:
 
 def install(folder: Path) -> None:
     """Put ScriptedLoadableModule, parameterNodeWrapper, i18n, cli (and SampleData) where the doubles are."""
+    import slicer
+
+    from Testing.host.shim import more_widgets, mrml_widgets
+
+    mrml_widgets.CLASSES.update(more_widgets.MRML)  # its connectors ask for them on import
+    for name, cls in mrml_widgets.CLASSES.items():
+        setattr(slicer, name, cls)
+    sys.modules.setdefault("MRMLCorePython", slicer)
     python = folder / "Base" / "Python" / "slicer"
     names = ("i18n", "ScriptedLoadableModule", "parameterNodeWrapper", "cli")
     for name in [n for n in sys.modules if n.startswith(tuple(f"slicer.{name}" for name in names))]:
         del sys.modules[name]
     for name in names:
         _load(f"slicer.{name}", python / name / "__init__.py" if (python / name).is_dir() else python / f"{name}.py")
+    connectors = folder / "Modules" / "Loadable" / "SubjectHierarchy"
+    if connectors.is_dir():
+        sys.path.append(str(connectors))
+        importlib.import_module("SubjectHierarchyLib.parameterNodeWrapper")
     samples = folder / "Modules" / "Scripted" / "SampleData" / "SampleData.py"
     if samples.is_file():
         sys.modules.pop("SampleData", None)

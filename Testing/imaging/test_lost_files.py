@@ -142,6 +142,7 @@ def test_qdess_halves_in_two_series_are_one_acquisition(make: object, tmp_path: 
         make.series(tmp_path / str(n), volume, SeriesNumber=5 + n, EchoNumbers=n + 1, ScanningSequence="GR")
     combined = read_image(tmp_path, echo="rss")
     assert combined.meta["echoes"] == 2
+    assert codes(combined) == ["SERIES_JOINED"]
     assert combined.array == pytest.approx(np.hypot(pair[0].array.astype(float), pair[1].array), rel=1e-6)
     alone = read_image(tmp_path, series=5)
     assert make.points(alone) == make.points(pair[0])

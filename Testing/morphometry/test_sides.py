@@ -36,7 +36,7 @@ def decided(labels: Volume, side: str = "auto") -> tuple[str, list[str]]:
 def test_witnesses_that_agree_are_not_mentioned(right: Volume) -> None:
     assert decided(right) == ("right", [])
     assert {w.what for w in witnesses(working_knee(right))} == {
-        "tibial cartilages", "menisci", "fibula", "shape of the bones"}
+        "tibial cartilages", "menisci", "fibula", "bones' shape"}
 
 
 @pytest.mark.parametrize(("tables", "side"), [

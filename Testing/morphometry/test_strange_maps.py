@@ -11,7 +11,7 @@ import pytest
 from KneePipelineLib.errors import SegmentationError
 from KneePipelineLib.imaging import Volume
 from KneePipelineLib.job import LABEL_SCHEMES
-from KneePipelineLib.morphometry import canonical_labels
+from KneePipelineLib.morphometry import canonical_labels, femoral_subregions
 from KneePipelineLib.morphometry.numberings import PUBLIC, SCHEMES, TIBIAL_CARTILAGE
 from KneePipelineLib.morphometry.plausibility import Seen, fault_of
 from KneePipelineLib.morphometry.values import value_counts
@@ -176,3 +176,20 @@ def test_scheme_files_as_people_write_them(knee: Volume, tmp_path) -> None:
     path = tmp_path / "titles.json"
     path.write_text(json.dumps(titles), encoding="utf-8-sig")
     assert np.array_equal(canonical_labels(numbered(knee, OAI_ZIB_CM), path).array, only(knee, 1, 2, 4, 5, 6))
+
+
+@pytest.mark.parametrize("half", ["medial", "lateral"])
+def test_one_half_without_cartilage_leaves_the_regions_of_the_other(knee: Volume, half: str) -> None:
+    """The landmarks come from the bone where one side of the cartilage is gone."""
+    whole = femoral_subregions(knee).array
+    voxels = np.argwhere(knee.array == 4)
+    left = knee.to_physical(voxels[:, ::-1])[:, 0]
+    middle = knee.to_physical(np.argwhere(knee.array == 1)[:, ::-1])[:, 0]
+    middle = (middle.min() + middle.max()) / 2
+    array = knee.array.copy()
+    array[tuple(voxels[(left > middle) if half == "medial" else (left <= middle)].T)] = 0
+    found = femoral_subregions(knee.with_array(array)).array
+    for value in (11, *((13, 15) if half == "medial" else (12, 14))):
+        wanted = (whole == value) & (array == 4)
+        dice = 2 * np.count_nonzero((found == value) & wanted) / (np.count_nonzero(found == value) + wanted.sum())
+        assert dice > 0.85, (value, dice)

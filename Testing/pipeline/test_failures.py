@@ -153,3 +153,12 @@ def test_memory_is_asked_for_less_where_a_step_can_do_with_less() -> None:
     assert attempt(MEMORY, 1, Hints(force_cpu=True)) == Hints(force_cpu=True, alone=True)
     assert attempt(MEMORY, 0) == Hints(alone=True)
     assert attempt(MEMORY, 1, Hints(alone=True)) is None
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "\ud800", "x" * 5000, " ", "\u202e"])
+def test_a_message_is_one_line_whatever_a_file_brings_into_it(name: str) -> None:
+    message = KneePipelineError(f"The table knows no structure '{name}'.").message
+    assert message.isprintable()
+    assert len(message) <= 1000
+    assert message.endswith(".")
+    message.encode()

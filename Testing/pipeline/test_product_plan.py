@@ -19,7 +19,6 @@ class TestTheProductsOwnPlan:
     def _plan(self, toy_run: ToyRun, monkeypatch: pytest.MonkeyPatch) -> None:
         from KneePipelineLib.pipeline import plan
 
-        monkeypatch.setattr(plan, "has_room", lambda name: True)
         monkeypatch.setattr(plan, "missing_shape_models", lambda options, cartilage: "")
         monkeypatch.setattr(plan, "missing_scores", lambda options, fits: "")
         toy_run.plan = real_plan_with_toy_bodies()

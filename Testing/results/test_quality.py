@@ -201,9 +201,9 @@ def test_a_run_on_the_cpu_is_a_note_and_no_reason_to_look(right_knee: SimpleName
 def test_a_scan_without_patella_is_to_be_looked_at_and_no_more() -> None:
     checks = check_knee(KneeFacts(**without("pat_cart")))
     told = [{"code": "PATELLA_MISSING", "severity": "info"}]
-    assert overall(checks, told, errors=False) == "check"
+    assert overall(checks, told, errors=()) == "check"
     assert flag_of("pat_cart", checks, "thickness") == "missing"
-    assert overall(checks, [{"code": "CARTILAGE_MISSING", "severity": "serious"}], errors=False) == "poor"
+    assert overall(checks, [{"code": "CARTILAGE_MISSING", "severity": "serious"}], errors=()) == "poor"
 
 
 def test_a_warning_that_a_rule_repeats_is_said_once() -> None:
@@ -255,3 +255,13 @@ def test_excluded_voxels_stand_in_the_tidy_table_layer_by_layer() -> None:
     assert rows["superficial", "t2_ms_mean"]["n"] == 4
     assert {r["method"] for r in rows.values()} == {"qdess-spoiled"}
     assert {r["quality_flag"] for r in rows.values()} == {"check"}  # few voxels, many excluded
+
+
+def test_the_t2_map_never_makes_a_knee_poor() -> None:
+    """What is wrong with T2 stands at T2; thickness and shape are as good as before."""
+    assumed = {"code": "T2_SEQUENCE_ASSUMED", "flag": "poor"}
+    failed = [{"code": "DICOM_ERROR", "message": "No echoes.", "part": "t2"}]
+    assert overall([assumed], [{"code": "T2_SEQUENCE_ASSUMED", "severity": "serious"}]) == "check"
+    assert overall([], [], failed) == "check"
+    assert overall([], [], [*failed, {"code": "NSM_FAILED", "message": "No fit.", "part": "shape"}]) == "poor"
+    assert overall([assumed], [{"code": "SIDE_GUESSED", "severity": "serious"}]) == "poor"

@@ -101,3 +101,17 @@ def test_maps_that_do_not_fit_are_refused(rule) -> None:
         rule([volume(block())])
     with pytest.raises(SegmentationError, match="different grids"):
         rule([volume(block()), volume(block()[:-1])])
+
+
+@RULES
+def test_a_label_that_is_nowhere_agreed_upon_is_told(rule) -> None:
+    """Three networks that see the same structure at three places leave none of it."""
+    maps = []
+    for place in (2, 8, 14):
+        array = np.zeros((18, 18, 18), np.uint8)
+        array[place:place + 3, 4:8, 4:8] = 4
+        maps.append(Volume(array))
+    found, warnings = rule(maps)
+    assert not (found.array == 4).any()
+    assert [code for code, _ in warnings] == ["CONSENSUS_DROPPED"]
+    assert "Femoral cartilage was found by 3 of 3 networks" in warnings[0][1]

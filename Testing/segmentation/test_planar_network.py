@@ -199,3 +199,78 @@ def test_tensors_are_forgotten_after_their_last_use(tmp_path: Path) -> None:
 def test_size_of_the_published_file_is_read(tmp_path: Path) -> None:
     assert load_network(write_unet(tmp_path / "u.h5", (64, 32), widths=(2, 3, 4))).fixed_size == (64, 32)
     assert load_network(write_unet(tmp_path / "v.h5", widths=(2, 3, 4))).reduction == (4, 4)
+
+
+def _relinked(path: Path, change: object) -> Path:
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights"]
+        name = next(n for n in group if len(group[n].attrs["weight_names"]))
+        weight = np.bytes_(group[name].attrs["weight_names"][0]).decode()
+        change(h5py, file, group[name], weight)
+    return path
+
+
+def _external(h5py: object, file: object, group: object, weight: str) -> None:
+    values = np.array(group[weight])
+    with h5py.File(Path(file.filename).with_name("other.h5"), "w") as other:
+        other["x"] = values
+    del group[weight]
+    group[weight] = h5py.ExternalLink("other.h5", "/x")
+
+
+def _soft(h5py: object, file: object, group: object, weight: str) -> None:
+    file["elsewhere"] = np.array(group[weight])
+    del group[weight]
+    group[weight] = h5py.SoftLink("/elsewhere")
+
+
+def _empty(h5py: object, file: object, group: object, weight: str) -> None:
+    del group[weight]
+    group.create_dataset(weight, shape=(10**7, 10**5), dtype="f4", chunks=(1, 1000))
+
+
+def _complex(h5py: object, file: object, group: object, weight: str) -> None:
+    values = np.array(group[weight])
+    del group[weight]
+    group.create_dataset(weight, data=values.astype(np.complex64))
+
+
+@pytest.mark.parametrize("change", [_external, _soft, _empty, _complex])
+def test_weights_lie_in_the_file_itself(change: object, tmp_path: Path) -> None:
+    """No links, which may lead into another file; no dataset larger than the file; no numbers that are none."""
+    with pytest.raises(WeightsCorruptError) as caught:
+        load_network(_relinked(write_unet(tmp_path / "unet.h5"), change))
+    assert caught.value.hint
+
+
+def _spoilt(path: Path, change: object) -> Path:
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        change(config["config"])
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def _first(config: dict, kind: str) -> dict:
+    return next(layer["config"] for layer in config["layers"] if layer["class_name"] == kind)
+
+
+@pytest.mark.parametrize("change", [
+    lambda c: c.update(layers=5), lambda c: c["layers"].pop(1), lambda c: c["layers"][1].update(config=None),
+    lambda c: c["layers"][1].update(inbound_nodes=[[["input_1", 0]]]), lambda c: c.update(output_layers=[["x", 0, 0]]),
+    lambda c: c["layers"][1]["config"].update(filters="x", strides=None), lambda c: c.update(input_layers=None),
+    lambda c: c["layers"][0]["config"].update(batch_input_shape=[None, "a", None, None]),
+    lambda c: c["layers"][0]["config"].update(batch_input_shape=[None, 1, 10**9, 10**9]),
+    lambda c: _first(c, "MaxPooling2D").update(pool_size=[3, 3], strides=[3, 3]),
+    lambda c: _first(c, "Conv2DTranspose").update(strides=[10**6, 2]),
+    lambda c: _first(c, "Conv2DTranspose").update(strides=[-1, 2]),
+])
+def test_architectures_that_do_not_fit_are_told_in_a_sentence(change: object, tmp_path: Path) -> None:
+    with pytest.raises((WeightsCorruptError, InvalidFormatError)) as caught:
+        load_network(_spoilt(write_unet(tmp_path / "unet.h5"), change))
+    assert caught.value.message.endswith(".")
+    assert caught.value.hint

@@ -90,8 +90,10 @@ class Network(nn.Module):
     def forward(self, latents: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
         planes = self.vae_decoder(latents)
         place = (points / (1 + 0.1 + 10e-6)).clamp(-1, 1)
+        width = self.config["sdf_latent_size"]  # of a plane's slice; where planes are not added, there is one slice
         features = []
-        for plane, axes in zip(planes.chunk(3, dim=1), ((0, 2), (1, 2), (0, 1)), strict=True):
+        for number, axes in enumerate(((0, 2), (1, 2), (0, 1))):
+            plane = planes[:, number * width:(number + 1) * width]
             read = f.grid_sample(plane, place[:, :, None, axes], padding_mode="border", align_corners=True)
             features.append(read[..., 0].transpose(1, 2))
         joined = sum(features) if self.config["sum_conv_output_features"] else torch.cat(features, dim=2)

@@ -25,6 +25,9 @@ KINDS = {
     "activated, no normalisation": {"leaky": True, "conv_norm": False},
     "latent reshaped": {"conv_start_with_mlp": False},
     "planes side by side": {"sum_conv_output_features": False},
+    "planes side by side, batch normalisation, sine": {"sum_conv_output_features": False, "conv_norm_type": "batch",
+                                                       "activation": "sin", "weight_norm": False},
+    "planes side by side, features not divisible by three": {"sum_conv_output_features": False, "sdf_latent_size": 20},
     "plain weights, sine": {"weight_norm": False, "activation": "sin"},
     "bone only": {"objects_per_decoder": 1},
 }
@@ -151,7 +154,13 @@ def _change_config(folder: Path, **changes: object) -> None:
     lambda folder: _change_config(folder, latent_size=31),
     lambda folder: _change_config(folder, conv_norm=False),
     lambda folder: _change_config(folder, sum_conv_output_features=False),
-], ids=range(11))
+    lambda folder: _change_config(folder, latent_size=float("inf")),
+    lambda folder: _change_config(folder, latent_size=10**12), lambda folder: _change_config(folder, latent_size=None),
+    lambda folder: _change_config(folder, conv_deep_image_size=0),
+    lambda folder: _change_config(folder, conv_start_with_mlp=False, conv_deep_image_size=10**6),
+    lambda folder: (folder / "model_params_config.json").write_text("[" * 10**5),
+    lambda folder: (folder / "model" / "2000.pth").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 1"),
+], ids=range(18))
 def test_damaged_models_are_refused_in_a_sentence(damage: object, tmp_path: Path) -> None:
     random_network(1).save(tmp_path)
     damage(tmp_path)

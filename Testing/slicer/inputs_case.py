@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from KneePipelineLib.slicer_side.geometry import matrix_of
 from KneePipelineLib.slicer_side.inputs import export_all
+from KneePipelineLib.slicer_side.inputs.volumes import matrix_of
 from KneePipelineLib.slicer_side.job import JobRequest
 
 SHARED = Path(os.environ.get("KNEEPIPELINE_SHARED", Path(__file__).resolve().parents[3] / "shared"))

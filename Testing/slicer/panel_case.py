@@ -37,7 +37,8 @@ class PanelCase(unittest.TestCase):
             if not hasattr(slicer.app.moduleManager(), "load_folder"):
                 self.skipTest("inside Slicer the module has to be installed")
             slicer.app.moduleManager().load_folder(MODULE)
-        from KneePipelineLib.slicer_side import settings, widget_run
+        from KneePipelineLib.slicer_side import settings
+        from KneePipelineLib.slicer_side.panel import run
 
         folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self.addCleanup(folder.cleanup)
@@ -46,7 +47,7 @@ class PanelCase(unittest.TestCase):
         patch = mock.patch.dict(os.environ, changed)
         patch.start()
         self.addCleanup(patch.stop)
-        clicks = mock.patch.object(widget_run, "DOUBLE_CLICK_S", self.double_click_s)
+        clicks = mock.patch.object(run, "DOUBLE_CLICK_S", self.double_click_s)
         clicks.start()
         self.addCleanup(clicks.stop)
         settings.forget_all()

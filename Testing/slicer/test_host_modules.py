@@ -169,7 +169,8 @@ class SampleDataAndDicom(unittest.TestCase):
             return slicer.util.addVolumeFromArray(np.zeros((2, 2, 2)), name=source.sampleName)
 
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category="Knee", sampleName="DigitalKnee", customDownloader=make
+            category="Knee", sampleName="DigitalKnee", uris="made-here:x", fileNames="x.nrrd", nodeNames="x",
+            customDownloader=make
         )
         sources = slicer.modules.sampleDataSources if hasattr(slicer.modules, "sampleDataSources") else \
             SampleData.SampleDataLogic.sources

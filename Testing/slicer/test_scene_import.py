@@ -17,7 +17,7 @@ from KneePipelineLib.slicer_side.scene import (
     ROLE,
     import_all,
 )
-from KneePipelineLib.slicer_side.scene_tables import heading
+from KneePipelineLib.slicer_side.scene.tables import heading
 from vtk.util.numpy_support import vtk_to_numpy
 
 sys.path.insert(0, os.path.dirname(__file__))
@@ -177,6 +177,8 @@ class WhatArrives(SceneCase):
         for role, measure in (("thickness_chart", "mm_mean"), ("t2_chart", "t2_ms_mean")):
             chart = self.results.by_role[role][0]
             self.assertTrue(chart.GetLegendVisibility())
+            self.assertFalse(chart.GetXAxisRangeAuto())
+            self.assertLess(chart.GetXAxisRange()[0], -0.4)
             bars = [chart.GetNthPlotSeriesNode(n) for n in range(chart.GetNumberOfPlotSeriesNodes())]
             self.assertEqual([bar.GetName() for bar in bars], [region["title"] for region in regions.values()])
             for bar, region in zip(bars, regions.values(), strict=True):

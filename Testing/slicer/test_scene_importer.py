@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from KneePipelineLib.slicer_side.inputs import ExportedInputs
-from KneePipelineLib.slicer_side.scene_importer import importer
+from KneePipelineLib.slicer_side.scene import importer
 
 IMPORT = "KneePipelineLib.slicer_side.scene.import_results"
 RESULTS = Path("results.json")
@@ -48,10 +48,18 @@ class Importer(unittest.TestCase):
         self.assertEqual((asked["segmentation"], asked["options"].segmentation), ("mine", False))
 
     def test_scripts_and_panel_use_it(self):
-        from KneePipelineLib.slicer_side import logic, widget_scene
+        from KneePipelineLib.slicer_side.inputs.request import JobRequest
+        from KneePipelineLib.slicer_side.logic import KneePipelineLogicBase
+        from KneePipelineLib.slicer_side.panel.request import importer_for
 
-        self.assertIs(logic.importer, importer)
-        self.assertIs(widget_scene.importer, importer)
+        parameters = mock.Mock(makeTable=False, makeChart=True, makeT2=False)
+        with mock.patch("KneePipelineLib.slicer_side.scene.importer") as asked, \
+                mock.patch("KneePipelineLib.slicer_side.job.KneeJob") as job:
+            self.assertIs(importer_for(parameters), asked.return_value)
+            wanted = asked.call_args.kwargs
+            self.assertEqual((wanted["table"], wanted["chart"], wanted["t2"]), (False, False, False))
+            KneePipelineLogicBase().run(JobRequest(), waitForCompletion=False)
+        self.assertIs(job.call_args.kwargs["importer"], asked.return_value)
 
 
 if __name__ == "__main__":

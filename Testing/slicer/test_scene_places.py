@@ -20,7 +20,7 @@ from KneePipelineLib.slicer_side.scene import (
     ImportOptions,
     import_all,
 )
-from KneePipelineLib.slicer_side.scene_tables import heading
+from KneePipelineLib.slicer_side.scene.tables import heading
 
 sys.path.insert(0, os.path.dirname(__file__))
 from scene_case import (

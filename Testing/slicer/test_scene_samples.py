@@ -11,8 +11,8 @@ import vtk
 from KneePipelineLib.errors import DicomError
 from KneePipelineLib.phantom import DigitalKnee, Grid
 from KneePipelineLib.slicer_side import sample_data
-from KneePipelineLib.slicer_side.dicom_nodes import UIDS_ATTRIBUTE, look_behind
-from KneePipelineLib.slicer_side.segment_matching import match_segments
+from KneePipelineLib.slicer_side.inputs.dicom import UIDS_ATTRIBUTE, look_behind
+from KneePipelineLib.slicer_side.inputs.matching import match_segments
 
 COARSE = Grid.sagittal((96, 96, 40), (1.46, 1.46, 2.8))
 

@@ -13,17 +13,17 @@ import numpy as np
 import slicer
 from KneePipelineLib.errors import KneePipelineError
 from KneePipelineLib.imaging import read_labels
-from KneePipelineLib.slicer_side import scene_steps
-from KneePipelineLib.slicer_side.job_states import JobState
+from KneePipelineLib.slicer_side.inputs.request import JobRequest
+from KneePipelineLib.slicer_side.job.states import JobState
 from KneePipelineLib.slicer_side.logic import KneePipelineLogicBase
-from KneePipelineLib.slicer_side.request import JobRequest
 from KneePipelineLib.slicer_side.scene import (
     ImportOptions,
     ImportStopped,
     import_all,
     import_results,
+    importer,
 )
-from KneePipelineLib.slicer_side.scene_importer import importer
+from KneePipelineLib.slicer_side.scene import steps as scene_steps
 
 sys.path.insert(0, os.path.dirname(__file__))
 from scene_case import (
@@ -233,7 +233,7 @@ class Reanalyse(SceneCase):
     def test_scripts_refill_the_folder_too(self):
         """`reanalyse` of the logic: one folder, no node twice, the corrected node stays; also after a scene closed."""
         logic = KneePipelineLogicBase()
-        with mock.patch("KneePipelineLib.slicer_side.logic.KneeJob", partial(Finished, self.folder / "results.json")):
+        with mock.patch("KneePipelineLib.slicer_side.job.KneeJob", partial(Finished, self.folder / "results.json")):
             slicer.mrmlScene.Clear(0)
             before = logic.process(waitForCompletion=False).imported
             nodes, items = scene_state()

@@ -11,7 +11,7 @@ from pathlib import Path
 from shutil import rmtree
 from unittest import mock
 
-from KneePipelineLib.slicer_side.run_folder import USERS, RunFolder, is_abandoned, remove_abandoned
+from KneePipelineLib.slicer_side.job.surroundings import USERS, RunFolder, is_abandoned, remove_abandoned
 
 sys.path.insert(0, os.path.dirname(__file__))
 from job_case import PATIENCE_S, JobTest, wait_until
@@ -19,7 +19,7 @@ from job_case import PATIENCE_S, JobTest, wait_until
 BREAK_DOWN = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
-from KneePipelineLib.slicer_side.run_folder import RunFolder
+from KneePipelineLib.slicer_side.job.surroundings import RunFolder
 folder = RunFolder(sys.argv[1])
 (folder.path / "input").mkdir()
 (folder.path / "input" / "1.dcm").write_text("somebody's knee")

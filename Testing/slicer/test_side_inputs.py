@@ -16,10 +16,10 @@ from KneePipelineLib.errors import ConfigError, InvalidFormatError
 from KneePipelineLib.imaging import read_image, read_labels
 from KneePipelineLib.slicer_side import terminology
 from KneePipelineLib.slicer_side.inputs import export_all
+from KneePipelineLib.slicer_side.inputs.matching import SegmentMappingError, match_segments
 from KneePipelineLib.slicer_side.job import JobRequest
+from KneePipelineLib.slicer_side.panel.request import reanalysis_of
 from KneePipelineLib.slicer_side.parameters import Device, Side, T2Fit
-from KneePipelineLib.slicer_side.segment_matching import SegmentMappingError, match_segments
-from KneePipelineLib.slicer_side.widget_request import reanalysis_of
 
 sys.path.insert(0, os.path.dirname(__file__))
 from inputs_case import SceneTest, transform_node, volume_node

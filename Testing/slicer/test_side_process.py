@@ -11,8 +11,8 @@ from unittest import mock
 
 import slicer
 from KneePipelineLib.slicer_side import process as processes
-from KneePipelineLib.slicer_side.events import EventReader, LineReader, progress_of
 from KneePipelineLib.slicer_side.process import PlainProcess, QtProcess, child_environment
+from KneePipelineLib.slicer_side.process.base import EventReader, LineReader, progress_of
 
 sys.path.insert(0, os.path.dirname(__file__))
 from job_case import wait_until

@@ -54,7 +54,7 @@ class Imports(unittest.TestCase):
         self.assertIn("LOADED", done.stdout, done.stderr[-3000:])
 
     def test_files_of_the_slicer_side_name_only_what_slicer_has(self):
-        files = [MODULE, *sorted((REPOSITORY / "KneePipelineLib" / "slicer_side").glob("*.py"))]
+        files = [MODULE, *sorted((REPOSITORY / "KneePipelineLib" / "slicer_side").rglob("*.py"))]
         self.assertGreater(len(files), 30)
         allowed = ALLOWED | set(sys.stdlib_module_names)
         within = allowed | ONLY_INSIDE_FUNCTIONS

@@ -99,7 +99,7 @@ class Offers(PanelCase):
 
 class Messages(PanelCase):
     def test_each_cause_names_its_button(self):
-        from KneePipelineLib.slicer_side.widget_wording import mending
+        from KneePipelineLib.slicer_side.panel.wording import mending
 
         cases = (
             ("E_HARD_003", "Damaged.", "Mend it with: python3 -m KneePipelineLib models download x", "Open Models"),
@@ -137,7 +137,7 @@ class Messages(PanelCase):
         self.assertIn("CPU", self.ui.logText.plainText)
 
     def test_cpu_is_said_before_a_run_where_it_is_known(self):
-        from KneePipelineLib.slicer_side.widget_request import request_of
+        from KneePipelineLib.slicer_side.panel.request import request_of
 
         self.assertEqual(self.panel._device_note(request_of(self.parameters, {})), "")
         self.parameters.device = type(self.parameters.device).CPU

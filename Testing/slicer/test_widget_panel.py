@@ -83,6 +83,8 @@ class Readiness(PanelCase):
     def test_apply_waits_for_a_knee(self):
         self.assertFalse(self.ui.applyButton.enabled)
         self.assertIn("Choose a volume", self.ui.applyButton.toolTip)
+        self.assertEqual(self.ui.deviceNoteLabel.text, self.ui.applyButton.toolTip, "said below the button, too")
+        self.assertTrue(self.ui.deviceNoteLabel.isVisibleTo(self.ui.runArea))
         volume = self.volume()
         self.assertTrue(self.ui.sampleLabel.isVisibleTo(self.ui.inputsContent))
         self.ui.inputVolumeSelector.setCurrentNode(volume)
@@ -128,7 +130,7 @@ class Readiness(PanelCase):
         self.assertEqual(self.ui.inputVolumeSelector.nodeCount(), 1)
 
     def test_request_holds_what_was_chosen(self):
-        from KneePipelineLib.slicer_side.widget_request import request_of
+        from KneePipelineLib.slicer_side.panel.request import request_of
 
         volume = self.volume()
         self.ui.inputVolumeSelector.setCurrentNode(volume)

@@ -32,7 +32,7 @@ class Reload(PanelCase):
 
     def test_the_package_is_read_anew(self):
         before = package()
-        before["KneePipelineLib.slicer_side.widget_wording"].time_left = lambda eta_s: "former code"
+        before["KneePipelineLib.slicer_side.panel.wording"].time_left = lambda eta_s: "former code"
         self.old.onReload()
         new = self.shown.self()
         new.enter()
@@ -47,18 +47,18 @@ class Reload(PanelCase):
         new.panel.run.idle()
 
     def test_nothing_of_the_former_code_goes_on(self):
-        from KneePipelineLib.slicer_side import job_surroundings
+        from KneePipelineLib.slicer_side.process import leaving
 
         of_panel, of_script = mock.Mock(), mock.Mock()
         self.old.panel.job = of_panel
-        job_surroundings.enlist(of_script)
+        leaving.enlist(of_script)
         watched = mock.Mock(wraps=slicer.app, majorVersion=5, minorVersion=10)
         with mock.patch.object(slicer, "app", watched) as application:
             self.old.onReload()
         disconnect = application.disconnect
         of_panel.kill.assert_called()
         of_script.kill.assert_called_once()
-        self.assertIn(mock.call("aboutToQuit()", job_surroundings.stop_all), disconnect.call_args_list)
+        self.assertIn(mock.call("aboutToQuit()", leaving.stop_all), disconnect.call_args_list)
         self.assertIn(mock.call("aboutToQuit()", self.old.onAboutToQuit), disconnect.call_args_list)
         self.assertEqual(list(self.old.Observations), [])
         slicer.mrmlScene.Clear(0)  # would call the former widget's observers
@@ -76,7 +76,7 @@ class Reload(PanelCase):
         before, read = package(), importlib.import_module
 
         def edited(name, *arguments):
-            if name == "KneePipelineLib.slicer_side.widget_results":
+            if name == "KneePipelineLib.slicer_side.panel.results":
                 raise SyntaxError(name)
             return read(name, *arguments)
 

@@ -79,7 +79,7 @@ class Log(PanelCase):
 class Words(unittest.TestCase):
     def test_no_sentence_of_the_package_brings_a_command_line_into_the_panel(self):
         """Every text of ours that names a command or an option, as the panel would say it."""
-        from KneePipelineLib.slicer_side.widget_wording import _COMMAND, plain
+        from KneePipelineLib.slicer_side.panel.wording import _COMMAND, plain
 
         root, seen = Path(KneePipelineLib.__file__).parent, 0
         skipped = ("cli.py", "slicer_side", "batch", "bank.py", "setting_up.py")
@@ -95,8 +95,8 @@ class Words(unittest.TestCase):
         self.assertGreater(seen, 20)
 
     def test_cpu_is_said_without_segmenting_where_nothing_is_segmented(self):
-        from KneePipelineLib.slicer_side.request import JobRequest
-        from KneePipelineLib.slicer_side.widget import KneePanel
+        from KneePipelineLib.slicer_side.inputs.request import JobRequest
+        from KneePipelineLib.slicer_side.panel import KneePanel
 
         panel = mock.Mock()
         panel.setup.only_cpu.return_value = True
@@ -160,6 +160,18 @@ class SetUp(PanelCase):
         self.assertFalse(task.called)
         self.assertRegex(self.ui.setupMessageLabel.text, r"1\.0 GB free, and about \d\.\d GB are needed")
         self.assertEqual(self.ui.setupButton.text, "Set up")
+
+    def test_the_first_step_stands_first_until_it_is_done(self):
+        from KneePipelineLib.slicer_side import environment
+
+        layout = self.ui.setupSection.parent().layout()
+        self.assertEqual(layout.indexOf(self.ui.setupSection), 0)
+        found = environment.EnvironmentState(environment.READY, "Ready.", "", self.folder / "env")
+        with mock.patch("KneePipelineLib.slicer_side.environment.state", return_value=found):
+            self.panel.setup.refresh()
+        self.assertGreater(layout.indexOf(self.ui.setupSection), layout.indexOf(self.ui.modelsSection))
+        self.panel.setup.refresh()
+        self.assertEqual(layout.indexOf(self.ui.setupSection), 0)
 
     def test_the_folder_is_shown_once_it_is_there(self):
         from KneePipelineLib.slicer_side import environment

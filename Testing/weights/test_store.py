@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from KneePipelineLib import weights
-from KneePipelineLib.errors import ConfigError, WeightsCorruptError
+from KneePipelineLib.errors import ConfigError, FileInUseError, WeightsCorruptError
 from KneePipelineLib.weights import checksums, failures, store
 from Testing.weights.small_models import TRAINER, bscore_files, hdf5_bytes, nnunet_files, shape_files, write
 
@@ -231,3 +231,9 @@ def test_a_killed_process_leaves_no_lock(home, repository):
         child.kill()
         child.wait()
         child.stdout.close()
+
+
+def test_a_model_that_a_run_has_open_is_in_use_not_out_of_reach():
+    """Windows does not let a folder go of which a file is mapped into memory."""
+    with pytest.raises(failures.ModelBusyError, match="m is in use by a run"), failures.folder_errors("m"):
+        raise FileInUseError("m")

@@ -41,8 +41,7 @@ def segment(context: StageContext) -> dict:
 def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     """A label map that was handed in, under the scheme that was named or can be told."""
     context.progress(0.1, "Reading the label map")
-    raw = read_labels(path, spacing=context.options.spacing if path == context.options.input else None)
-    labels = _canonical(context, raw)
+    labels = _canonical(context, path)
     for code, message in labels.meta["warnings"]:
         context.warn(code, message)
     if context.has("image"):
@@ -57,10 +56,11 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
     return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
 
 
-def _canonical(context: StageContext, raw: Volume) -> Volume:
+def _canonical(context: StageContext, path: str) -> Volume:
     """In canonical values; where INPUT was taken for a label map by its values, a refusal names the other way, too."""
     options, scheme = context.options, context.options.label_scheme
     try:
+        raw = read_labels(path, spacing=options.spacing if path == options.input else None)
         return canonical_labels(raw, scheme if scheme in LABEL_SCHEMES else Path(scheme), side=options.side)
     except (SegmentationError, InvalidFormatError) as error:
         if context.has("input") and context.result("input").get("kind_from") == "values":

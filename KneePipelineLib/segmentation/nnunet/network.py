@@ -38,17 +38,27 @@ def build_network(plans_manager: object, configuration: object, dataset: dict) -
     imported = configuration.network_arch_init_kwargs_req_import
     arguments = {key: layer_class(value) if key in imported and value is not None else value
                  for key, value in configuration.network_arch_init_kwargs.items()}
-    arguments.update(input_channels=determine_num_input_channels(plans_manager, configuration, dataset),
-                     num_classes=plans_manager.get_label_manager(dataset).num_segmentation_heads,
-                     deep_supervision=False)
+    with quiet():
+        channels = determine_num_input_channels(plans_manager, configuration, dataset)
+        heads = plans_manager.get_label_manager(dataset).num_segmentation_heads
+    arguments.update(input_channels=channels, num_classes=heads, deep_supervision=False)
+    shape = tuple(configuration.patch_size)
     try:
-        with quiet(), torch.device("meta"):  # no memory and no random numbers: the checkpoint's tensors are put in
-            return kind(**arguments).eval()
-    except (TypeError, ValueError, AssertionError, RuntimeError, IndexError, AttributeError, NotImplementedError,
-            ZeroDivisionError) as error:  # whatever the library's constructors say to parts that do not fit
-        raise WeightsCorruptError("The model's plans.json describes a network that cannot be built.",
-                                  "Get the model again; the plans.json that nnU-Net wrote is needed.",
-                                  cause=type(error).__name__) from error
+        # On no device: no memory and no random numbers (the checkpoint's tensors are put in), and a patch's shape can
+        # be sent through, which shows what the constructors let pass.
+        with quiet(), torch.device("meta"), torch.inference_mode():
+            network = kind(**arguments).eval()
+            fits = network(torch.zeros((1, channels, *shape))).shape == (1, heads, *shape)
+    except (TypeError, ValueError, AssertionError, RuntimeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise _unbuildable(type(error).__name__) from error
+    if not fits:
+        raise _unbuildable("shape")
+    return network
+
+
+def _unbuildable(cause: str) -> WeightsCorruptError:
+    return WeightsCorruptError("The model's plans.json describes a network that cannot be built.",
+                               "Get the model again; the plans.json that nnU-Net wrote is needed.", cause=cause)
 
 
 def load_weights(network: torch.nn.Module, weights: dict[str, torch.Tensor], fold: str) -> None:

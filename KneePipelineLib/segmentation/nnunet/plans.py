@@ -51,8 +51,8 @@ def checked_plans(plans: dict, configuration: str) -> dict:
     _check_preparation(chosen)
     checked = {key: deepcopy(value) for key, value in plans.items() if key != "configurations"}
     checked["configurations"] = {configuration: chosen}
-    _require(checked.setdefault("label_manager", "LabelManager") == "LabelManager",
-             f"names a label manager that is not nnU-Net's ({shown(checked.get('label_manager'))})")
+    manager = checked.pop("label_manager", "LabelManager")  # without a name nnU-Net takes its own and searches nothing
+    _require(manager == "LabelManager", f"names a label manager that is not nnU-Net's ({shown(manager)})")
     _check_transposition(checked)
     checked["foreground_intensity_properties_per_channel"] = _intensities(checked, chosen)
     return checked

@@ -16,6 +16,8 @@ import numpy as np
 from ...errors import InvalidFormatError, MissingFileError, WeightsCorruptError
 
 MEND = "Download the weights again with `models download`, or import an intact copy."
+MAX_GROWTH = 20
+"""How many times the file's size its numbers may take: an empty dataset of any shape takes no room in a file."""
 
 
 @dataclass(frozen=True)
@@ -50,27 +52,48 @@ def read_keras_file(path: Path) -> KerasFile:
     try:
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
-            if config is None or "model_weights" not in file:
+            if config is None or file.get("model_weights", getlink=True) is None:
                 raise InvalidFormatError("The weights' HDF5 file is not a whole Keras model.",
                                          "A file with architecture and weights is needed (model.save).")
             config = json.loads(config)
-            group = file["model_weights"]
+            if not isinstance(config, dict):
+                raise ValueError("no architecture")
+            group = _held(file, "model_weights")
             names = [_text(n) for n in group.attrs.get("layer_names", list(group))]
-            weights = {name: _layer_weights(group[name]) for name in names if name in group}
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+            room = MAX_GROWTH * path.stat().st_size
+            weights = {}
+            for name in names:
+                if group.get(name, getlink=True) is not None:
+                    weights[name] = _layer_weights(_held(group, name), room)
+                    room -= sum(array.nbytes for _, array in weights[name])
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         raise WeightsCorruptError("The planar network's weights file is damaged.", MEND) from error
     return KerasFile(config, weights)
 
 
-def _layer_weights(group: object) -> list[tuple[str, np.ndarray]]:
+def _layer_weights(group: object, room: int) -> list[tuple[str, np.ndarray]]:
     arrays = []
     names = group.attrs.get("weight_names", ())
     for name in (_text(n) for n in names):
-        dataset = group[name]
+        dataset = _held(group, name)
         if dataset.is_virtual or dataset.external:  # such a dataset reads other files of this computer
             raise ValueError("weights outside the file")
+        if dataset.dtype.kind not in "fiu" or 4 * dataset.size > room:
+            raise ValueError("no weights, or more than the file can hold")
         arrays.append((name, np.asarray(dataset, dtype=np.float32)))
+        room -= arrays[-1][1].nbytes
     return arrays
+
+
+def _held(group: object, name: str) -> object:
+    """A member that lies in the group itself; a link may lead into another file, on whatever computer."""
+    import h5py
+
+    for part in name.strip("/").split("/"):
+        if type(group.get(part, getlink=True)) is not h5py.HardLink:
+            raise ValueError("a link instead of weights")
+        group = group[part]
+    return group
 
 
 def _text(value: object) -> str:

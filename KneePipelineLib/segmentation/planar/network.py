@@ -1,4 +1,4 @@
-"""A Keras functional model as a list of built on PyTorch tensors.
+"""A Keras functional model as a list of steps on PyTorch tensors.
 
 The model's layers and inbound nodes are unrolled into steps, each with the tensors it reads and writes; a tensor is
 forgotten after its last use. Batch normalisations that follow a linear convolution are folded into its weights.
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InvalidFormatError
-from .keras_file import KerasFile, read_keras_file
+from ...errors import InvalidFormatError, WeightsCorruptError
+from .keras_file import MEND, KerasFile, read_keras_file
 from .layer import Layer, Weights
 from .layers import build_layer
+from .rehearsal import MAX_SIDE, rehearse
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,11 @@ class PlanarNetwork:
     """Most bytes of tensors that lived side by side for one image in the last call."""
 
     @property
+    def channels(self) -> int:
+        """Channels of its input; one where the file leaves that free."""
+        return self.input_shape[0 if self.channels_first else 2] or 1
+
+    @property
     def fixed_size(self) -> tuple[int, int] | None:
         """(height, width) when the network takes only this one."""
         size = self.input_shape[1:] if self.channels_first else self.input_shape[:2]
@@ -99,15 +105,28 @@ def load_network(path: Path) -> PlanarNetwork:
     ------
     InvalidFormatError
         If it holds Lambda or unknown layers, or is no network from one image to one image of classes.
+    WeightsCorruptError
+        If the file is damaged, or its layers do not fit each other.
     """
     return build_network(read_keras_file(path))
 
 
 def build_network(file: KerasFile) -> PlanarNetwork:
-    """The network of an already read file."""
+    """The network of an already read file; raises as `load_network`."""
     if file.config.get("class_name") not in MODEL_CLASSES:
-        raise InvalidFormatError(f"A Keras model of the kind '{file.config.get('class_name')}' is not supported.",
-                                 "Functional and sequential models are.")
+        raise InvalidFormatError(f"A Keras model of the kind '{str(file.config.get('class_name'))[:60]}' is not "
+                                 "supported.", "Functional and sequential models are.")
+    try:
+        network = _assembled(file)
+        rehearse(network)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, StopIteration,
+            AssertionError) as error:  # whatever an architecture that somebody spoilt makes the builders stumble over
+        raise WeightsCorruptError("The planar network's layers do not fit each other, or are described wrongly.", MEND,
+                                  cause=type(error).__name__) from error
+    return network
+
+
+def _assembled(file: KerasFile) -> PlanarNetwork:
     steps: list[Step] = []
     root = _Model(file.config, file.weights, (), steps)
     if len(root.inputs) != 1 or len(root.outputs) != 1:
@@ -117,6 +136,8 @@ def build_network(file: KerasFile) -> PlanarNetwork:
     if len(shape) != 4:
         raise InvalidFormatError(f"The planar network's input has {len(shape)} dimensions instead of 4.",
                                  "A network of 2-D images is needed.")
+    if not all(n is None or (type(n) is int and 1 <= n <= MAX_SIDE) for n in shape[1:]):
+        raise ValueError("an impossible input")
     first = _is_channels_first(file.config, shape)
     _fold_normalizations(steps)
     _plan_forgetting(steps, output_key)

@@ -52,6 +52,9 @@ def predict_planar(volume: Volume, weights: Path | PlanarNetwork, plane: str, *,
     start = time.perf_counter()
     options = options or SegmentationOptions()
     network = weights if isinstance(weights, PlanarNetwork) else load_network(Path(weights))
+    if network.channels != 1:
+        raise InvalidFormatError(f"The planar network takes images of {network.channels} channels instead of one.",
+                                 "Only networks with one input channel can be used.")
     seen = volume.reoriented(PLANES[plane])
     slices, size = _prepare(seen.array, network)
     network.to(device)

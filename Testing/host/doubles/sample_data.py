@@ -39,6 +39,8 @@ class SampleDataLogic:
         sampleDescription: str | None = None,
     ) -> None:
         """Slicer's signature; a thumbnail that does not exist is an error here."""
+        if not uris or not fileNames:
+            raise TypeError(f"sample '{sampleName}' names no URI or no file; Slicer counts them")
         if thumbnailFileName and not Path(thumbnailFileName).is_file():
             raise FileNotFoundError(f"the thumbnail of sample '{sampleName}' does not exist")
         source = SampleDataSource(

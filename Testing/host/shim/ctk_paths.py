@@ -96,7 +96,7 @@ class ctkDirectoryButton(QtWidgets.QWidget):
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self._button = QtWidgets.QPushButton(".", self)
-        self._directory = QtCore.QDir.currentPath()
+        self._directory = "."
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._button)
@@ -109,7 +109,8 @@ class ctkDirectoryButton(QtWidgets.QWidget):
             self.directorySelected.emit(path)
 
     def _set(self, path: str) -> None:
-        if path != self._directory:
+        path = QtCore.QDir(path).absolutePath()
+        if path != QtCore.QDir(self._directory).absolutePath():
             self._directory = path
             self._button.setText(path)
             self.directoryChanged.emit(path)

@@ -213,6 +213,20 @@ class ctkRangeWidget(QtWidgets.QWidget):
         for spin in (self._low, self._high):
             getattr(spin, setter)(value)
 
+    def setRange(self, minimum: float, maximum: float) -> None:
+        for spin in (self._low, self._high):
+            spin.setRange(minimum, maximum)
+
+    def setValues(self, low: float, high: float) -> None:
+        """Both at once: one signal, and no moment in which they cross."""
+        before = self._low.value, self._high.value
+        for spin, value in ((self._low, low), (self._high, high)):
+            blocked = spin.blockSignals(True)
+            spin.setValue(value)
+            spin.blockSignals(blocked)
+        if (self._low.value, self._high.value) != before:
+            self.valuesChanged.emit(self._low.value, self._high.value)
+
 
 @native
 class ctkMessageBox(QtWidgets.QMessageBox):
@@ -246,7 +260,10 @@ CLASSES: dict[str, type] = {
 
 def build() -> types.ModuleType:
     """The module `ctk`."""
+    from Testing.host.shim.more_widgets import CTK
+
     module = types.ModuleType("ctk", "CTK's widgets for modules run by the test host")
+    CLASSES.update(CTK)
     for name, cls in CLASSES.items():
         setattr(module, name, cls)
     return module

@@ -85,6 +85,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndBatchProcessEvent)
             self._observers = [scene.AddObserver(event, self._scene_changed) for event in events]
         self._refresh()
+        self._choose_first()
         self.mrmlSceneChanged.emit(scene)
 
     def _scene_changed(self, *_: Any) -> None:
@@ -172,9 +173,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         offered = self.nodes()
         if self._current is not None and not any(self._current is node for node in offered):
             self.setCurrentNode(None)
-        if self._current is None and offered and not self._noneEnabled:
-            self.setCurrentNode(offered[0])
+            self._choose_first()
         self._show()
+
+    def _choose_first(self) -> None:
+        """Where none is no choice; a node that is added later is not chosen by that alone."""
+        if self._current is None and not self._noneEnabled and self.nodes():
+            self.setCurrentNode(self.nodes()[0])
 
     def _show(self) -> None:
         self._combo.blockSignals(True)

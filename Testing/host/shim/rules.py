@@ -14,7 +14,7 @@ import types
 from typing import Any
 
 import shiboken6
-from PySide6 import QtCore
+from PySide6 import QtCore, QtGui
 
 from Testing.host.shim import signals
 
@@ -101,8 +101,11 @@ def _to_python(value: Any) -> Any:
 
 
 def _get(self: QtCore.QObject, name: str) -> Any:
-    if name.startswith("_") or name == "metaObject" or name in _overridden(type(self)):
+    if name.startswith("_") or name == "metaObject":
         return _read_attribute(self, name)
+    if name in _overridden(type(self)):
+        value = _read_attribute(self, name)
+        return tuple(value) if type(value) is list and name in _properties(self) else value
     if name in _properties(self):
         return _read_property(self, name)
     if name == "name":
@@ -178,6 +181,8 @@ def _write_property(self: QtCore.QObject, name: str, value: Any) -> None:
         raise AttributeError(f"{label} does not accept an object of type {type(value).__name__} ({value!r})")
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, QtGui.QColor):  # a subclass written in Python is one, too
+        value = QtGui.QColor.fromRgba(value.rgba())
     if isinstance(current, enum.Enum) and isinstance(value, int) and not isinstance(value, enum.Enum):
         value = type(current)(value)
     if not _read_attribute(self, "setProperty")(name, value):
