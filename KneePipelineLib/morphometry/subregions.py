@@ -26,6 +26,7 @@ from ..imaging.labels import (
     MEDIAL_POSTERIOR,
     MEDIAL_WEIGHT_BEARING,
 )
+from .frame import BoneAxes
 from .working import WorkingKnee
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_le
 
 
 def femoral_labels(
-    knee: WorkingKnee, side: str, lost: LostCartilage | None = None
+    knee: WorkingKnee, side: str, lost: LostCartilage | None = None, axes: BoneAxes | None = None
 ) -> tuple[np.ndarray, FemoralBorders | None]:
     """The working box with 11 to 15 in place of 4, uint8, and the borders; unchanged without femoral cartilage.
 
@@ -169,11 +170,13 @@ def femoral_labels(
     lost : LostCartilage, optional
         Denuded bone of the footprint: landmarks are found as if cartilage of usual thickness still lay there, so that
         wear moves no border.
+    axes : BoneAxes, optional
+        The femur's own; the knee's by default.
     """
     array = knee.array.copy()
     if FEMORAL_CARTILAGE not in knee.boxes:
         return array, None
-    axes, volume = knee.bone_axes, knee.volume
+    axes, volume = axes or knee.bone_axes, knee.volume
     mask = knee.mask(FEMORAL_CARTILAGE)
     start = [s.start for s in reversed(knee.boxes[FEMORAL_CARTILAGE])]
     points = axes.to_frame(volume.to_physical(np.argwhere(mask)[:, ::-1] + start))
