@@ -27,6 +27,7 @@ from ..imaging.volume import Volume
 from .bones import BoneMeshes, bone_meshes, cartilage_mesh
 from .depth import depth_layers
 from .fine_regions import FineBorders, fine_borders
+from .frame import BoneAxes, turned_onto_templates
 from .joint import joint_measures, relative_pose
 from .measures import fine_measures, regional_measures, thickness_sums
 from .menisci import meniscus_measures
@@ -128,7 +129,8 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
     surfaces = {bone: plates.surface for bone, plates in found.items()}
     warnings += [told for plates in found.values() for told in plates.warnings]
     lost = found["femur"].bare if "femur" in found else np.zeros(0, bool)
-    subregions, surfaces, borders = _divided(knee, side, surfaces, lost)
+    femur_axes = turned_onto_templates(axes, found["femur"].turns if "femur" in found else (), side)
+    subregions, surfaces, borders = _divided(knee, side, surfaces, lost, femur_axes)
     cartilages = {key: mesh for key, mesh in cartilages.items() if len(mesh[1])}
     warnings += _warnings(knee, meshes, bones)
     return PreparedKnee(
@@ -140,6 +142,7 @@ def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOpti
         cartilage_surfaces=cartilages,
         warnings=warnings,
         frame=AnatomicalFrame(axes.center, axes.axes, side),
+        femur_frame=AnatomicalFrame(femur_axes.center, femur_axes.axes, side),
         notch_left_mm=None if borders is None else borders.notch_left,
         pose=relative_pose(*(found[bone].turns if bone in found else () for bone in ("femur", "tibia"))),
     )
@@ -152,11 +155,14 @@ def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | No
     subregions = _same_box(knee, prepared.subregions)
     fine = with_fine_slices(knee)
     lost = lost_cartilage(prepared.surfaces.get("femur"))
+    femur_axes = BoneAxes(prepared.femur_frame.origin, prepared.femur_frame.axes)
     fine_subregions = subregions
     if fine is not knee:
-        fine_subregions = fine.volume.with_array(femoral_labels(fine, prepared.side, lost)[0])
+        fine_subregions = fine.volume.with_array(femoral_labels(fine, prepared.side, lost, femur_axes)[0])
     # pyMSKT's regions stand on the cartilage there is: where some is lost, its reading needs borders of its own
-    field = fine_subregions if lost is None else fine.volume.with_array(femoral_labels(fine, prepared.side)[0])
+    field = fine_subregions
+    if lost is not None:
+        field = fine.volume.with_array(femoral_labels(fine, prepared.side, None, femur_axes)[0])
     with ThreadPoolExecutor(THREADS) as pool:
         even = {bone: (surface.points, surface.triangles) for bone, surface in prepared.surfaces.items()}
         layers = pool.submit(
@@ -167,7 +173,7 @@ def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | No
         ))
         menisci = meniscus_measures(fine, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
         depth = knee.paste(layers.result())
-    borders = fine_borders(surfaces, prepared.frame, prepared.notch_left_mm)
+    borders = fine_borders(surfaces, prepared.femur_frame, prepared.notch_left_mm)
     surfaces = {bone: replace(s, subregion=borders.classify(s.points.astype(np.float64), s.total_region))
                 for bone, s in surfaces.items()}
     parts = fine_voxels(knee, subregions.array, borders)
@@ -207,15 +213,15 @@ def _name(bone: int) -> str:
 
 
 def _divided(
-    knee: WorkingKnee, side: str, surfaces: dict[str, BoneSurface], bare: np.ndarray
+    knee: WorkingKnee, side: str, surfaces: dict[str, BoneSurface], bare: np.ndarray, axes: BoneAxes
 ) -> tuple[np.ndarray, dict[str, BoneSurface], FemoralBorders | None]:
     """The femoral subregions, standing on the footprint, and the surfaces with denuded femur (``bare``) by region."""
     lost = lost_vertices(surfaces["femur"], bare) if bare.any() else None
-    subregions, borders = femoral_labels(knee, side, lost)
+    subregions, borders = femoral_labels(knee, side, lost, axes)
     if lost is None or borders is None:
         return subregions, surfaces, borders
     label = surfaces["femur"].footprint.copy()
-    label[bare] = borders.classify(knee.bone_axes.to_frame(lost.points + LOST_MM / 2 * lost.normals))
+    label[bare] = borders.classify(axes.to_frame(lost.points + LOST_MM / 2 * lost.normals))
     return subregions, {**surfaces, "femur": replace(surfaces["femur"], footprint=label)}, borders
 
 

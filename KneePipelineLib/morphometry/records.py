@@ -176,8 +176,10 @@ class PreparedKnee:
         bone -> BoneSurface with its footprint, without thickness.
     dense_bones : dict
         bone -> (points, triangles) before resampling, LPS mm.
+    femur_frame : AnatomicalFrame
+        The femur's own axes, in which its regions are divided; the knee's where the femur was not matched.
     notch_left_mm : float or None
-        The trochlear notch in the frame, towards the left; None without femoral cartilage.
+        The trochlear notch in ``femur_frame``, towards the left; None without femoral cartilage.
     pose : (3,) floats or None
         Flexion, varus and outward rotation of the tibia in degrees, see `joint.relative_pose`.
     """
@@ -190,6 +192,7 @@ class PreparedKnee:
     cartilage_surfaces: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
     warnings: list[tuple[str, str]]
     frame: AnatomicalFrame
+    femur_frame: AnatomicalFrame
     notch_left_mm: float | None = None
     pose: tuple[float, float, float] | None = None
 

@@ -33,8 +33,8 @@ def write_prepared(prepared: PreparedKnee, folder: str | Path) -> list[Path]:
     arrays |= {f"footprint {bone}": s.footprint for bone, s in prepared.surfaces.items()}
     np.savez(folder / MESHES, **arrays)
     facts = {"version": VERSION, "side": prepared.side, "warnings": prepared.warnings,
-             "frame": prepared.frame.to_dict(), "notch_left_mm": prepared.notch_left_mm,
-             "pose": prepared.pose}
+             "frame": prepared.frame.to_dict(), "femur_frame": prepared.femur_frame.to_dict(),
+             "notch_left_mm": prepared.notch_left_mm, "pose": prepared.pose}
     (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return [folder / name for name in (LABELS, SUBREGIONS, MESHES, FACTS)]
 
@@ -60,8 +60,8 @@ def read_prepared(folder: str | Path) -> PreparedKnee:
             arrays = {name: file[name] for name in file.files}
         if facts["version"] != VERSION:
             raise ValueError("another version")
-        frame = facts["frame"]
-        frame = AnatomicalFrame(np.array(frame["origin"]), np.array(frame["axes"]), frame["side"])
+        frame, femur_frame = (AnatomicalFrame(np.array(of["origin"]), np.array(of["axes"]), of["side"])
+                              for of in (facts["frame"], facts["femur_frame"]))
         meshes = {name.removesuffix(" points"): (points, arrays[name.removesuffix("points") + "triangles"])
                   for name, points in arrays.items() if name.endswith(" points")}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -78,6 +78,7 @@ def read_prepared(folder: str | Path) -> PreparedKnee:
         cartilage_surfaces={(key.split()[0], int(key.split()[1])): mesh for key, mesh in named["cartilage "].items()},
         warnings=[tuple(w) for w in facts["warnings"]],
         frame=frame,
+        femur_frame=femur_frame,
         notch_left_mm=facts["notch_left_mm"],
         pose=None if facts["pose"] is None else tuple(facts["pose"]),
     )

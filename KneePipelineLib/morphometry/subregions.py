@@ -27,6 +27,7 @@ from ..imaging.labels import (
     MEDIAL_POSTERIOR,
     MEDIAL_WEIGHT_BEARING,
 )
+from .frame import BoneAxes
 from .working import SAMPLE_MM, WorkingKnee
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_le
 
 
 def femoral_labels(
-    knee: WorkingKnee, side: str, lost: LostCartilage | None = None
+    knee: WorkingKnee, side: str, lost: LostCartilage | None = None, axes: BoneAxes | None = None
 ) -> tuple[np.ndarray, FemoralBorders | None]:
     """The working box with 11 to 15 in place of 4, uint8, and the borders; unchanged without femoral cartilage.
 
@@ -179,11 +180,13 @@ def femoral_labels(
     lost : LostCartilage, optional
         Denuded bone of the footprint: landmarks are found as if cartilage of usual thickness still lay there, so that
         wear moves no border.
+    axes : BoneAxes, optional
+        The femur's own; the knee's by default.
     """
     array = knee.array.copy()
     if FEMORAL_CARTILAGE not in knee.boxes:
         return array, None
-    axes, volume = knee.bone_axes, knee.volume
+    axes, volume = axes or knee.bone_axes, knee.volume
     mask = knee.mask(FEMORAL_CARTILAGE)
     start = [s.start for s in reversed(knee.boxes[FEMORAL_CARTILAGE])]
     points = axes.to_frame(volume.to_physical(np.argwhere(mask)[:, ::-1] + start))
@@ -192,7 +195,7 @@ def femoral_labels(
     if lost is not None:
         once = [axes.to_frame(part) for part in _restored(lost, knee.volume.voxel_volume_mm3)]
         main, dense = np.concatenate([main, once[0]]), np.concatenate([dense, once[1]])
-    borders = find_borders(main, dense, side == "right", _notch_of_bone(knee, main))
+    borders = find_borders(main, dense, side == "right", _notch_of_bone(knee, main, axes))
     array[knee.boxes[FEMORAL_CARTILAGE]][mask] = borders.classify(points)
     return array, borders
 
@@ -211,13 +214,13 @@ def _restored(lost: LostCartilage, voxel_mm3: float) -> tuple[np.ndarray, np.nda
     return evenly, np.concatenate(closely)
 
 
-def _notch_of_bone(knee: WorkingKnee, cartilage: np.ndarray) -> tuple[float, float] | None:
+def _notch_of_bone(knee: WorkingKnee, cartilage: np.ndarray, axes: BoneAxes) -> tuple[float, float] | None:
     """The notch as the femur itself shows it, where hardly any cartilage lies on one of its halves; else None.
 
     With one half bare, what is farthest anterior in the cartilage's edge is no notch. In the lowest ``DISTAL_MM`` of
     the bone the intercondylar notch lies within 1 mm of the cartilage's to the side, and ``BONE_BEHIND_MM`` behind it.
     """
-    axes, volume = knee.bone_axes, knee.volume
+    volume = knee.volume
     bone = axes.to_frame(knee.bone_points(FEMUR))
     middle = (np.quantile(bone[:, 0], 0.02) + np.quantile(bone[:, 0], 0.98)) / 2
     share = np.count_nonzero(cartilage[:, 0] < middle) / max(len(cartilage), 1)
