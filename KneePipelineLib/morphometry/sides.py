@@ -232,7 +232,8 @@ def correct_tibial_sides(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, int
     towards_left = axes.to_frame(knee.volume.to_physical(np.stack(where[::-1], axis=1)))[:, 0]
     towards_medial = towards_left if side == "right" else -towards_left
     middle = middle_of_the_tibia(knee) if side == "right" else -middle_of_the_tibia(knee)
-    wrong = medial != (towards_medial >= _dividing_line(towards_medial, medial, middle))
+    exchanged = np.count_nonzero(medial == (towards_medial >= middle)) < len(medial) / 2
+    wrong = medial != (towards_medial >= _dividing_line(towards_medial, medial != exchanged, middle))
     if not wrong.any():
         return knee, 0
     array = knee.array.copy()

@@ -24,13 +24,13 @@ _THICKNESS = (
     (-30, (0.2, 0.8, 0.0)), (-5, (0.0, 1.0, 0.0)), (25, (0.0, 0.97, 0.0)), (45, (0.0, 0.75, 0.18)),
     (65, (0.0, 0.2, 0.77)), (85, (0.0, 0.0, 1.0)), (105, (0.0, 0.0, 0.95)), (120, (0.0, 0.0, 0.80)),
 )
-TOP_DEG, POSTERIOR_DEG = 108.0, -141.0
+TOP_DEG, POSTERIOR_DEG = 102.0, -141.0
 CREST_MM = 4.0
 # How far from the middle the trochlear cartilage reaches to medial and to lateral, by angle, mm: read off the two real
 # footprints carried to this bone. Behind 25 degrees the condyles' sides limit it alone.
-_MEDIAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 33.0), (55, 27.0), (70, 20.5), (90, 17.0), (115, 15.0),
+_MEDIAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 32.5), (55, 26.0), (70, 19.5), (90, 16.0), (115, 14.0),
                  (130, 60.0))
-_LATERAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 33.5), (60, 32.0), (80, 29.5), (95, 25.0), (115, 16.0),
+_LATERAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 33.0), (60, 30.5), (80, 27.5), (95, 23.5), (115, 15.0),
                   (130, 60.0))
 
 
@@ -127,9 +127,9 @@ class Femur:
         (medial, medial_slope), (lateral, lateral_slope) = self._reach(angle)
         reach, slope = np.where(q[0] > 0, medial, lateral), np.where(q[0] > 0, medial_slope, lateral_slope) / 38
         side = smooth_min(side, (reach - np.abs(q[0])) / np.sqrt(1 + slope * slope), CREST_MM)
-        sideways = smooth_min(side, 1.6 * self.notch(q) - 0.3, 2.0)
-        edge = smooth_min(sideways, smooth_min(top, behind, CREST_MM), CREST_MM)
-        return (edge + self.cartilage.femoral_rim).astype(angle.dtype)
+        edge = smooth_min(side, smooth_min(top, behind, CREST_MM), CREST_MM) + self.cartilage.femoral_rim
+        # the walls of the notch lie at 0 all over, so its edge keeps its distance whatever the rim is
+        return smooth_min(edge, 1.6 * self.notch(q) - 0.8, 2.0).astype(angle.dtype)
 
     def thickness(self, q: Points) -> np.ndarray:
         """Cartilage thickness in mm that the surface point would have far from every edge."""

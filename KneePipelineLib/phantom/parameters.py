@@ -94,12 +94,12 @@ class CartilageParameters:
     """Thickness scales (about the thickness in mm at the thickest place), half axes of the tibial pattern and of the
     patella's cover, and by how many mm each footprint is wider than usual all around (``*_rim``)."""
 
-    trochlea: float = 3.1
+    trochlea: float = 2.9
     weight_bearing: float = 2.35
     posterior: float = 2.2
     medial_tibia: float = 2.9
-    lateral_tibia: float = 3.5
-    patella: float = 3.9
+    lateral_tibia: float = 3.3
+    patella: float = 3.6
     ripple: float = 0.06
     taper_mm: float = 1.6
     medial_tibia_half_axes: tuple[float, float] = (16.0, 21.5)
