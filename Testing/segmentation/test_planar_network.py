@@ -268,6 +268,7 @@ def _first(config: dict, kind: str) -> dict:
     lambda c: _first(c, "MaxPooling2D").update(pool_size=[3, 3], strides=[3, 3]),
     lambda c: _first(c, "Conv2DTranspose").update(strides=[10**6, 2]),
     lambda c: _first(c, "Conv2DTranspose").update(strides=[-1, 2]),
+    lambda c: _first(c, "Conv2D").update(dilation_rate=[0, 1]),
 ])
 def test_architectures_that_do_not_fit_are_told_in_a_sentence(change: object, tmp_path: Path) -> None:
     with pytest.raises((WeightsCorruptError, InvalidFormatError)) as caught:

@@ -40,7 +40,7 @@ def conv2d_transpose(config: dict, weights: Weights) -> Layer:
         raise InvalidFormatError("A transposed convolution in groups is not supported.",
                                  "A network of plain layers is needed.")
     extra = config.get("output_padding")
-    extra = None if extra is None else as_pair(extra)
+    extra = None if extra is None else as_pair(extra, least=0)
     extent = tuple((k - 1) * d + 1 for k, d in zip(kernel.shape[2:], dilation, strict=True))
     same = is_same(config)
     held = {"kernel": kernel, "bias": bias}

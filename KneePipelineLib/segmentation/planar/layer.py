@@ -66,8 +66,12 @@ def spatial(operation: Operation, config: dict) -> Operation:
     return lambda x: operation(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-def as_pair(value: object) -> tuple[int, int]:
-    return (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+def as_pair(value: object, least: int = 1) -> tuple[int, int]:
+    """Sizes, strides or dilations along height and width; ValueError for what is no such thing."""
+    pair = (int(value), int(value)) if isinstance(value, int) else (int(value[0]), int(value[1]))
+    if min(pair) < least:
+        raise ValueError(f"{pair} where sizes are expected")
+    return pair
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
