@@ -38,6 +38,8 @@ SAMPLES = 101
 """Points at which the label map is read between entering and leaving."""
 
 LABELS = 16
+RIM_RINGS = 2
+"""Rings of vertices around cartilage of ordinary thickness in which no thin layer is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,10 @@ def thickness_on(
     thickness, reach = covering_pieces(knee, share, start, surface.points, normals, options.ray_outside_mm)
     thickness = layer_thickness_mm(thickness, options.cartilage_variance_mm2)
     thin = thin_layers_mm(knee, cartilage, surface.points, normals, surface.triangles)
-    thin[thickness >= THIN_MM] = 0.0
+    beside = thickness >= THIN_MM
+    for _ in range(RIM_RINGS):  # the last labelled voxels at the rim of thicker cartilage are no layer of their own
+        beside[surface.triangles[beside[surface.triangles].any(axis=1)]] = True
+    thin[beside] = 0.0
     return np.maximum(thickness, thin), np.maximum(reach, thin)
 
 

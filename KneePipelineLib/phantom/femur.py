@@ -25,7 +25,7 @@ _THICKNESS = (
     (65, (0.0, 0.2, 0.77)), (85, (0.0, 0.0, 1.0)), (105, (0.0, 0.0, 0.95)), (120, (0.0, 0.0, 0.80)),
 )
 TOP_DEG, POSTERIOR_DEG = 102.0, -141.0
-CREST_MM = 4.0
+CREST_MM, NOTCH_RIM_MM = 4.0, 2.5
 # How far from the middle the trochlear cartilage reaches to medial and to lateral, by angle, mm: read off the two real
 # footprints carried to this bone. Behind 25 degrees the condyles' sides limit it alone.
 _MEDIAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 32.5), (55, 26.0), (70, 19.5), (90, 16.0), (115, 14.0),
@@ -128,8 +128,11 @@ class Femur:
         reach, slope = np.where(q[0] > 0, medial, lateral), np.where(q[0] > 0, medial_slope, lateral_slope) / 38
         side = smooth_min(side, (reach - np.abs(q[0])) / np.sqrt(1 + slope * slope), CREST_MM)
         edge = smooth_min(side, smooth_min(top, behind, CREST_MM), CREST_MM) + self.cartilage.femoral_rim
-        # the walls of the notch lie at 0 all over, so its edge keeps its distance whatever the rim is
-        return smooth_min(edge, 1.6 * self.notch(q) - 0.8, 2.0).astype(angle.dtype)
+        # Over the crest of the notch it ends on the wall, so far below the condyles' own surface; none grows between
+        # the condyles behind.
+        crest = NOTCH_RIM_MM + smooth_max(self._cam(q), self.sides(q), 7.0)
+        between = smooth_max(np.abs(q[0]) - (self.shape.notch_half_width - 2.0), self.shape.axis_y - q[1], 4.0)
+        return smooth_min(edge, smooth_min(crest, between, 2.0), 2.0).astype(angle.dtype)
 
     def thickness(self, q: Points) -> np.ndarray:
         """Cartilage thickness in mm that the surface point would have far from every edge."""

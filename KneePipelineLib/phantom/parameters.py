@@ -159,7 +159,7 @@ SPREAD = {
 }
 """Standard deviations; draws are cut at two of them so that every knee stays a knee."""
 
-RIM_SPREAD = {"femoral_rim": 0.6, "medial_tibia_rim": 0.5, "lateral_tibia_rim": 0.6, "patella_rim": 0.6}
+RIM_SPREAD = {"femoral_rim": 0.4, "medial_tibia_rim": 0.5, "lateral_tibia_rim": 0.6, "patella_rim": 0.6}
 """The same for the width of the footprints, mm."""
 
 ALLOWED = {"flexion_deg": (0.0, 12.0), "extrusion": (0.0, 2.0)}

