@@ -21,6 +21,9 @@ GAP_MM = 4.5
 FACING_MM2 = 150.0
 """The smallest area over which two pieces must face each other to be one bone; a stray piece touches by a corner."""
 
+MOST_PLATES = 2
+"""A bone in more pieces than this many growth plates divide (the tibia's end and its tuberosity) is no growing one."""
+
 SIZEABLE = 0.01
 """Share of a label's voxels from which a piece counts as one."""
 
@@ -91,6 +94,8 @@ def whole_bone(array: np.ndarray, bone: int, box: tuple[slice, slice, slice], sp
                 kept, gap, joined = kept | other | bridge, max(gap, width), True
                 left.remove(number)
                 break
+    if len(sizeable) - 1 - len(left) > MOST_PLATES:
+        return WholeBone(numbers == chosen, len(sizeable), len(sizeable) - 1)
     return WholeBone(kept, len(sizeable), len(left), gap)
 
 
