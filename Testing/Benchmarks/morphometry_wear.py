@@ -142,10 +142,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0)
-    parser.add_argument("--coarse", action="store_true", help="0.55 x 0.55 x 1 mm instead of 0.36 x 0.36 x 0.7 mm")
+    parser.add_argument("--coarse", action="store_true", help="0.66 x 0.66 x 1.05 mm instead of 0.36 x 0.36 x 0.7 mm")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared")
     options = parser.parse_args()
-    grid = Grid.sagittal((256, 256, 110), (0.55, 0.55, 1.0)) if options.coarse else Grid.sagittal()
+    grid = Grid.sagittal((210, 210, 105), (0.66, 0.66, 1.05)) if options.coarse else Grid.sagittal()
     results = []
     for seed in range(options.first, options.first + options.seeds):
         results.append(wear_errors(seed, grid))
