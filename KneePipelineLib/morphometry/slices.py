@@ -99,10 +99,18 @@ class _Distances:
         return distance
 
     def pair(self, first: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Label -> its distances in two neighbouring slices; where one lacks it, as far outside as it is inside."""
+        """Label -> its distances in two neighbouring slices; where one lacks it, as far outside as it is inside, and
+        where one is full of it, as far inside as it is outside."""
         one, two = self.of(first), self.of(first + 1)
-        return {value: (one[value] if value in one else -np.abs(two[value]),
-                        two[value] if value in two else -np.abs(one[value])) for value in sorted({*one, *two})}
+        return {value: (_beside(one.get(value), two.get(value)), _beside(two.get(value), one.get(value)))
+                for value in sorted({*one, *two})}
+
+
+def _beside(own: np.ndarray | None, other: np.ndarray | None) -> np.ndarray:
+    """A label's distances in a slice; those of the neighbouring slice tell where this one shows no edge of it."""
+    if own is None:
+        return -np.abs(other)
+    return np.abs(other) if other is not None and own.min() >= REACH_MM else own
 
 
 def _between(out: np.ndarray, where: np.ndarray, weights: np.ndarray,
