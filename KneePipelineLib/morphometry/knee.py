@@ -28,6 +28,7 @@ from .bones import BoneMeshes, bone_meshes, cartilage_mesh
 from .depth import depth_layers
 from .measures import regional_measures
 from .menisci import meniscus_measures
+from .proportions import odd_proportions
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
 from .sides import correct_tibial_sides, disagreement, labelled_witnesses, side_of, side_of_bones, witnesses
 from .subregions import femoral_labels
@@ -227,7 +228,7 @@ def _exchanged_menisci(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, list[
 
 
 def _warnings(knee: WorkingKnee, meshes: dict[str, BoneMeshes]) -> list[tuple[str, str]]:
-    found = []
+    found = odd_proportions(knee)
     if PATELLA not in knee.boxes:
         found.append(("PATELLA_MISSING", "There is no patella in the label map; its measures are left out."))
     for bone in BONES:

@@ -37,6 +37,7 @@ WARNINGS = {
     "SIDE_CONTRADICTED": "the side asked for is not the one the tibial cartilages show",
     "SEVERAL_COMPONENTS": "a bone came in several pieces; the largest was measured",
     "SHORT_SHAFT": "less bone in view than the crop rule keeps",
+    "UNUSUAL_PROPORTIONS": "width and depth of the bones do not fit each other; the voxel size is in doubt",
     "SUBREGIONS_UNAVAILABLE": "the femoral cartilage could not be divided into subregions",
 }
 """Codes of the warnings this room gives and what each means."""
