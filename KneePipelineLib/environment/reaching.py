@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import urllib.error
-import urllib.request
 from urllib.parse import urlsplit
 
 from .pip_configuration import PipConfiguration
@@ -49,6 +47,9 @@ def why_not(configuration: PipConfiguration, said: str = "", index: str = "") ->
 
 def _reason(address: str, proxy: str) -> str:
     """What is in the way of an address; empty when it answers, be it that it has no such page."""
+    import urllib.error
+    import urllib.request  # a tenth of a second at the start of every command, otherwise
+
     handlers = [urllib.request.ProxyHandler({"http": proxy, "https": proxy})] if proxy else []
     try:
         urllib.request.build_opener(*handlers).open(address, timeout=TIMEOUT_S).close()

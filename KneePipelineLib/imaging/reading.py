@@ -21,7 +21,7 @@ from .dicom_series import (
 from .dicom_volumes import volumes_of
 from .echo_sets import echo_sets, is_pair, set_of
 from .formats import ImageFile
-from .kinds import NEAR_WHOLE
+from .image_or_labels import NEAR_WHOLE
 from .limits import DEFAULT_LIMITS, Limits
 from .metaimage import open_metaimage
 from .nifti import open_nifti

@@ -10,7 +10,7 @@ import pytest
 
 from KneePipelineLib.errors import InvalidFormatError
 from KneePipelineLib.imaging import Volume, read_echoes, to_sitk, write_volume
-from KneePipelineLib.imaging.kinds import kind_of
+from KneePipelineLib.imaging.image_or_labels import image_or_labels
 from KneePipelineLib.job import JobOptions
 from KneePipelineLib.phantom import DigitalKnee, Grid
 from KneePipelineLib.pipeline.context import StageContext
@@ -53,7 +53,7 @@ LABEL_MAPS = {
 
 @pytest.mark.parametrize("name", LABEL_MAPS)
 def test_label_maps_are_no_images(labels: Volume, name: str) -> None:
-    assert kind_of(LABEL_MAPS[name](labels.array)) != "image"
+    assert image_or_labels(LABEL_MAPS[name](labels.array)) != "image"
 
 
 def eight_bits(image: np.ndarray, levels: int) -> np.ndarray:
@@ -79,14 +79,14 @@ IMAGES = {
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_are_never_refused(image: np.ndarray, name: str) -> None:
-    assert kind_of(IMAGES[name](image)) == "image"
+    assert image_or_labels(IMAGES[name](image)) == "image"
 
 
 @pytest.mark.skipif(not MESE.is_dir(), reason="the real series is not there")
 def test_a_real_series() -> None:
     for echo in read_echoes(MESE)[::3]:
         for levels in (0, 36, 255):
-            assert kind_of(eight_bits(echo.array, levels) if levels else echo.array) == "image"
+            assert image_or_labels(eight_bits(echo.array, levels) if levels else echo.array) == "image"
 
 
 def looked_at(tmp_path: Path, volume: Volume, **options: str) -> dict:
@@ -120,7 +120,7 @@ def test_a_label_map_and_an_image_as_input(tmp_path: Path, labels: Volume, image
 
 def test_what_could_be_either_is_refused_with_both_ways_out(tmp_path: Path, labels: Volume,
                                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("KneePipelineLib.pipeline.stages.input_kind.kind_of", lambda array: "unclear")
+    monkeypatch.setattr("KneePipelineLib.pipeline.stages.input_kind.image_or_labels", lambda array: "unclear")
     with pytest.raises(InvalidFormatError, match="not clear whether INPUT is an image or a label map") as caught:
         looked_at(tmp_path, labels)
     assert "--segmentation" in caught.value.hint

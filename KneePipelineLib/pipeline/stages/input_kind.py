@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import InvalidFormatError
 from ...imaging import Volume, is_segmentation_file, read_labels
-from ...imaging.kinds import kind_of
+from ...imaging.image_or_labels import image_or_labels
 from ...job import JobOptions
 
 OR_AN_IMAGE = "If INPUT is an image and no label map, give --as image."
@@ -41,7 +41,7 @@ def values_are_labels(options: JobOptions, volume: Volume) -> bool:
     """
     if options.segmentation is not None or options.input_kind != "auto" or volume.meta.get("format") == "DICOM":
         return False
-    kind, layers = kind_of(volume.array), int(volume.meta.get("echoes") or 1)
+    kind, layers = image_or_labels(volume.array), int(volume.meta.get("echoes") or 1)
     if kind == "labels" and layers > 1:
         raise InvalidFormatError(
             f"INPUT holds {layers} values for every voxel, and they are those of label maps, not of echoes.",

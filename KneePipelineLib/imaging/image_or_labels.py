@@ -48,7 +48,7 @@ class Evidence:
     steps: float
 
 
-def kind_of(array: np.ndarray) -> str:
+def image_or_labels(array: np.ndarray) -> str:
     """``labels``, ``image``, or ``unclear`` for what the values of a volume (z, y, x) look like."""
     seen = evidence(array)
     grey = seen.values >= GREY_LEVELS and seen.steps >= GREY_STEPS
