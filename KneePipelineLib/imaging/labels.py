@@ -80,8 +80,44 @@ SUBREGIONS = (
               _CARTILAGE, _LATERAL),
 )
 
-BY_VALUE = {s.value: s for s in STRUCTURES + SUBREGIONS}
-BY_NAME = {s.name: s for s in STRUCTURES + SUBREGIONS}
+FINE_REGIONS = tuple(Structure(*entry, _CARTILAGE, side) for side, entries in (
+    (_MEDIAL, (
+        (41, "cMT", "Medial tibia, central", (214, 60, 140)), (42, "eMT", "Medial tibia, external", (235, 140, 190)),
+        (43, "iMT", "Medial tibia, internal", (160, 70, 120)), (44, "aMT", "Medial tibia, anterior", (240, 175, 150)),
+        (45, "pMT", "Medial tibia, posterior", (185, 120, 165)),
+        (51, "ccMF", "Medial weight-bearing femur, central", (30, 150, 110)),
+        (52, "ecMF", "Medial weight-bearing femur, external", (120, 205, 165)),
+        (53, "icMF", "Medial weight-bearing femur, internal", (20, 105, 90)),
+        (57, "mTrF", "Medial trochlea", (60, 110, 200)), (59, "mP", "Medial patellar facet", (60, 175, 205)),
+    )), (_LATERAL, (
+        (46, "cLT", "Lateral tibia, central", (110, 70, 205)), (47, "eLT", "Lateral tibia, external", (175, 155, 235)),
+        (48, "iLT", "Lateral tibia, internal", (90, 75, 150)), (49, "aLT", "Lateral tibia, anterior", (150, 175, 240)),
+        (50, "pLT", "Lateral tibia, posterior", (140, 120, 190)),
+        (54, "ccLF", "Lateral weight-bearing femur, central", (160, 190, 50)),
+        (55, "ecLF", "Lateral weight-bearing femur, external", (210, 225, 130)),
+        (56, "icLF", "Lateral weight-bearing femur, internal", (115, 140, 45)),
+        (58, "lTrF", "Lateral trochlea", (110, 165, 225)), (60, "lP", "Lateral patellar facet", (135, 215, 225)),
+    ))) for entry in entries)
+"""The sixteen subregions of Eckstein et al. (2006) by their published names, and the halves of trochlea and patella."""
+
+PLATES = {"MT": ("cMT", "eMT", "iMT", "aMT", "pMT"), "LT": ("cLT", "eLT", "iLT", "aLT", "pLT"),
+          "cMF": ("ccMF", "ecMF", "icMF"), "cLF": ("ccLF", "ecLF", "icLF")}
+"""The plates by their published names: the tibial cartilages and the weight-bearing femoral ones, with their parts."""
+
+PLATE_TITLES = {"MT": "Medial tibia (MT)", "LT": "Lateral tibia (LT)", "cMF": "Medial weight-bearing femur (cMF)",
+                "cLF": "Lateral weight-bearing femur (cLF)"}
+PLATE_REGIONS = {"MT": "med_tib_cart", "LT": "lat_tib_cart", "cMF": "med_wb_fem_cart", "cLF": "lat_wb_fem_cart"}
+"""The region of the tables that a plate is."""
+
+SUMS = {"MFTC": ("MT", "cMF"), "LFTC": ("LT", "cLF"), "cMFTC": ("cMT", "ccMF"), "cLFTC": ("cLT", "ccLF")}
+"""Femorotibial sums of thickness."""
+
+BY_VALUE = {s.value: s for s in STRUCTURES + SUBREGIONS + FINE_REGIONS}
+BY_NAME = {s.name: s for s in STRUCTURES + SUBREGIONS + FINE_REGIONS}
+FINE_NAMES = tuple(s.name for s in sorted(FINE_REGIONS, key=lambda s: s.value))
+REGION_OF = {**PLATE_REGIONS, **{part: PLATE_REGIONS[plate] for plate, parts in PLATES.items() for part in parts},
+             "mTrF": "ant_fem_cart", "lTrF": "ant_fem_cart", "mP": "pat_cart", "lP": "pat_cart"}
+"""Plate or fine region -> the region of the tables that it is or is a part of."""
 
 BONES = (FEMUR, TIBIA, PATELLA)
 CARTILAGES = (FEMORAL_CARTILAGE, MEDIAL_TIBIAL_CARTILAGE, LATERAL_TIBIAL_CARTILAGE, PATELLAR_CARTILAGE)
@@ -158,7 +194,9 @@ def _key(code: Code | None) -> tuple[str, str] | None:
 
 
 def _bone_below(value: int) -> int:
-    """The bone that a cartilage, or a part of the femoral one, covers."""
+    """The bone that a cartilage, or a part of one, covers."""
+    if BY_VALUE[value] in FINE_REGIONS:
+        return TIBIA if BY_VALUE[value].name.endswith("T") else PATELLA if BY_VALUE[value].name[1:] == "P" else FEMUR
     return next((bone for bone, cartilages in BONE_CARTILAGES.items() if value in cartilages), FEMUR)
 
 

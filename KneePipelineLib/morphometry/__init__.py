@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ..measures_version import MEASURES_VERSION
 from .knee import femoral_subregions, measure_knee, measure_prepared, prepare_knee
 from .records import (
+    AREA_MEASURES,
+    JOINT_MEASURES,
     MEASURES,
     MENISCUS_MEASURES,
     WARNINGS,
@@ -18,7 +21,10 @@ from .sides import laterality
 from .storage import read_prepared, write_prepared
 
 __all__ = [
+    "AREA_MEASURES",
+    "JOINT_MEASURES",
     "MEASURES",
+    "MEASURES_VERSION",
     "MENISCUS_MEASURES",
     "WARNINGS",
     "AnatomicalFrame",

@@ -10,7 +10,7 @@ from ..imaging.labels import FEMUR
 from .resample import evenly_resampled
 from .smoothing import padding_voxels, smooth_binary
 from .surfaces import Mesh, iso_surface, largest_component
-from .working import WorkingKnee, largest_piece
+from .working import WorkingKnee
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +23,12 @@ class BoneMeshes:
         The contour of the smoothed label, cropped.
     even : Mesh
         The same surface with about the number of evenly spread vertices asked for.
-    pieces : int
-        In how many sizeable pieces the label came; only the largest is in the surfaces.
     height_mm, wanted_height_mm : float
         Height of bone there was and that the crop rule keeps; equal when nothing is cropped.
     """
 
     dense: Mesh
     even: Mesh
-    pieces: int
     height_mm: float
     wanted_height_mm: float
 
@@ -53,7 +50,7 @@ def bone_meshes(
         Keep the part within this fraction of the bone's medial-lateral width of its joint end: above the femur's
         lowest point, below the tibia's highest, along the knee's own axes.
     """
-    mask, pieces = largest_piece(knee.mask(label))
+    mask = knee.mask(label)
     height = wanted = 0.0
     if crop_fraction is not None:
         mask, height, wanted = _cropped(knee, label, mask, crop_fraction)
@@ -63,7 +60,7 @@ def bone_meshes(
     dense = largest_component(iso_surface(field, spacing))
     even = evenly_resampled(field, spacing, dense, vertices)
     dense, even = (_to_lps(mesh, start + offset, knee) for mesh in (dense, even))
-    return BoneMeshes(dense, even, pieces, height, wanted)
+    return BoneMeshes(dense, even, height, wanted)
 
 
 def cartilage_mesh(knee: WorkingKnee, label: int, variance_mm2: float) -> Mesh:

@@ -9,6 +9,10 @@ The remedy is *normalised convolution* (Knutsson and Westin, CVPR 1993): ask how
 cartilage. Smoothed cartilage over smoothed non-bone equals a half where ``smooth(cartilage + bone / 2)`` does, so one
 smoothing of a map with 1 for cartilage and 1/2 for bone does it. Away from rims nothing changes. A vertex is covered
 where that field is above a half; thickness is the length of its normal above it, beginning at the bone.
+
+Thin cartilage needs two things more. Smoothing shortens a layer that is not much thicker than the Gaussian is wide, by
+a known amount: `layer_thickness_mm` inverts it. And a layer below about 0.4 mm vanishes altogether: there the label
+itself is asked, `thin_layers_mm`.
 """
 
 from __future__ import annotations
@@ -23,6 +27,15 @@ STEP_MM = 0.2
 DETACHED_MM = 1.0
 """A gap up to this between bone and cartilage is the segmentation's; cartilage that begins further away is not this
 vertex's: the ray has passed an edge, or met the other condyle across the notch."""
+
+THIN_MM = 0.7
+"""What reads thicker than this is found without the help of `thin_layers_mm`."""
+
+RUN_MM = (-1.0, 1.5)
+RUN_STEP_MM = 0.1
+AVERAGINGS = 3
+"""How often the labelled length is averaged over neighbouring vertices: over about 1 mm, so that the voxels' steps even
+out and the mean is the layer's."""
 
 CLEFT_MM = 2.0
 """A piece further than this behind the last one is not the same cartilage."""
@@ -87,6 +100,71 @@ def covering_pieces(
         values = _sampled(field, origin[candidates], along[candidates], distances)
         thickness[candidates], reach[candidates] = pieces_on_bone(values - LEVEL, distances)
     return thickness, reach
+
+
+def layer_thickness_mm(read_mm: np.ndarray, variance_mm2: float) -> np.ndarray:
+    """Thickness of the flat layers on flat bone that read like this after smoothing; 0 stays 0.
+
+    With a layer from 0 to t over bone, and s the Gaussian's standard deviation, the field of `cartilage_share` less a
+    half of the bone's is ``P((t - z) / s) - P(-z / s) / 2``, P the normal distribution: at least a half from the bone
+    up to the length that is read, which is 0 for t below 0.67 s and approaches t beyond 3 s.
+    """
+    from scipy.special import ndtr, ndtri
+
+    if variance_mm2 <= 0:
+        return read_mm
+    width = np.sqrt(variance_mm2)
+    heights = np.linspace(0.0, 4.0, 801)
+    lost = ndtri(0.5 + 0.5 * ndtr(-heights))  # (t - z) / s at the height z where the field falls to a half
+    return np.where(read_mm > 0, read_mm + width * np.interp(read_mm / width, heights, lost), 0.0)
+
+
+def thin_layers_mm(
+    knee: WorkingKnee, cartilage: int, points: np.ndarray, normals: np.ndarray, triangles: np.ndarray
+) -> np.ndarray:
+    """Thickness of layers too thin for smoothing to leave, from the label itself.
+
+    The length of each vertex's normal within the label, averaged over the vertices around, which is the layer's
+    thickness however the voxels fall; 0 where fewer than half of them lie under the label.
+
+    Parameters
+    ----------
+    points, normals : (n, 3) floats
+        On the bone surface, LPS mm, and outward unit vectors.
+    triangles : (m, 3) ints
+        Of the bone surface.
+
+    Returns
+    -------
+    (n,) float64, mm
+    """
+    length = np.zeros(len(points))
+    volume, box = knee.volume, knee.boxes[cartilage]
+    start = volume.to_indices(points)
+    along = volume.to_indices(points + normals) - start
+    reach = RUN_MM[1] / volume.spacing.min() + 1
+    low, high = (np.array([getattr(s, end) for s in reversed(box)]) for end in ("start", "stop"))
+    near = np.flatnonzero(((start > low - reach) & (start < high + reach)).all(axis=1))
+    steps = np.arange(RUN_MM[0], RUN_MM[1] + RUN_STEP_MM / 2, RUN_STEP_MM)
+    index = np.rint(start[near, None] + steps[:, None] * along[near, None]).astype(np.int64)
+    inside = ((index >= 0) & (index < volume.size)).all(axis=2)
+    index = np.clip(index, 0, np.array(volume.size) - 1)
+    labelled = inside & (knee.array[index[..., 2], index[..., 1], index[..., 0]] == cartilage)
+    length[near] = labelled.sum(axis=1) * RUN_STEP_MM
+    present, mean = (length > 0).astype(float), np.minimum(length, 2 * THIN_MM)
+    for _ in range(AVERAGINGS):
+        present, mean = (neighbour_mean(triangles, values) for values in (present, mean))
+    return np.where(present >= 0.5, np.minimum(mean, THIN_MM), 0.0)
+
+
+def neighbour_mean(triangles: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Each vertex's value averaged with those of the vertices it shares triangles with, (n,) float64."""
+    summed, count = values.astype(float), np.ones(len(values))
+    for a, b in ((0, 1), (1, 2), (2, 0)):
+        for one, other in ((a, b), (b, a)):
+            summed = summed + np.bincount(triangles[:, one], weights=values[triangles[:, other]], minlength=len(values))
+            count = count + np.bincount(triangles[:, one], minlength=len(values))
+    return summed / count
 
 
 def _sampled(field: np.ndarray, origin: np.ndarray, along: np.ndarray, distances: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ The patient frame (LPS) is used only to begin with: it tells left from right to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,37 @@ def bone_axes(femur: np.ndarray, tibia: np.ndarray) -> BoneAxes:
         center = _joint_center(femoral, tibial, line)
     posterior = np.cross(superior, left)
     return BoneAxes(center, np.stack([left, posterior, superior]))
+
+
+def turned_onto_templates(knee: BoneAxes, turns: Sequence[np.ndarray], side: str) -> BoneAxes:
+    """A bone's own axes: those of the template knees, carried back by the match of the bones.
+
+    The knee's axes lean on both bones, so that they lie between them when the knee is bent. A bone laid on the
+    templates' bones (see `correspondence`) has theirs, however the rest of the knee lies.
+
+    Parameters
+    ----------
+    knee : BoneAxes
+        The knee's axes, in which the match was made.
+    turns : sequence of (3, 3) arrays
+        The bone's rotation onto each template's, in a right knee's frame (medial, posterior, superior).
+    side : str
+        ``right`` or ``left``.
+
+    Returns
+    -------
+    BoneAxes
+        The knee's own where there is no match.
+    """
+    from scipy.spatial.transform import Rotation
+
+    if not turns:
+        return knee
+    turn = Rotation.from_matrix(np.stack(turns)).mean().as_matrix()
+    if side == "left":
+        mirror = np.diag([-1.0, 1.0, 1.0])
+        turn = mirror @ turn @ mirror
+    return BoneAxes(knee.center, turn @ knee.axes)
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..imaging.bone_pieces import WholeBone
 from ..imaging.labels import (
     BONE_CARTILAGES,
     BONES,
@@ -26,20 +26,23 @@ from ..imaging.labels import (
 from ..imaging.volume import Volume
 from .bones import BoneMeshes, bone_meshes, cartilage_mesh
 from .depth import depth_layers
-from .measures import regional_measures
+from .fine_regions import FineBorders, fine_borders
+from .frame import BoneAxes, turned_onto_templates
+from .joint import joint_measures, relative_pose
+from .measures import fine_measures, regional_measures, thickness_sums
 from .menisci import meniscus_measures
+from .plates import lost_cartilage, lost_vertices, with_footprint
 from .proportions import odd_proportions
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
-from .sides import correct_tibial_sides, disagreement, labelled_witnesses, side_of, side_of_bones, witnesses
-from .subregions import femoral_labels
-from .surfaces import Mesh, vertex_normals_and_areas
+from .sides import correct_tibial_sides, decided_side, exchanged_menisci
+from .slices import with_fine_slices
+from .subregions import LOST_MM, FemoralBorders, femoral_labels
+from .surfaces import EMPTY_MESH, Mesh, vertex_normals_and_areas
 from .thickness import BONE_REGIONS, with_thickness
-from .total_area import total_region
 from .values import value_counts
-from .working import WorkingKnee, working_knee
+from .working import WorkingKnee, with_whole_bones, working_knee
 
 THREADS = 2
-SIDES = ("auto", "right", "left")
 
 
 def femoral_subregions(labels: Volume, side: str = "auto") -> Volume:
@@ -63,9 +66,9 @@ def femoral_subregions(labels: Volume, side: str = "auto") -> Volume:
         If there is no femur or tibia, or with ``auto`` nothing tells the side.
     """
     knee = working_knee(labels)
-    side = _decided_side(knee, side)[0]
+    side = decided_side(knee, side)[0]
     knee, _ = correct_tibial_sides(knee, side)
-    return knee.paste(femoral_labels(knee, side))
+    return knee.paste(femoral_labels(knee, side)[0])
 
 
 def measure_knee(
@@ -99,64 +102,102 @@ def measure_knee(
 def prepare_knee(labels: Volume, *, side: str = "auto", options: MorphometryOptions | None = None) -> PreparedKnee:
     """The first stage: sides, axes, subregions and surfaces; see `measure_knee`."""
     options = options or MorphometryOptions()
-    knee = working_knee(labels)
-    side, warnings = _decided_side(knee, side)
-    knee, exchanged = _exchanged_menisci(knee, side)
+    given = working_knee(labels)
+    whole, bones = with_whole_bones(given)
+    side, warnings = decided_side(whole, side)
+    knee, exchanged = exchanged_menisci(whole, side)
     warnings += exchanged
     knee, changed = correct_tibial_sides(knee, side)
     if changed:
         warnings.append(("TIBIAL_SIDES_SWAPPED", f"{changed} voxels of tibial cartilage lay on the wrong side of the "
                          "tibia and were given the label of their side."))
-    axes = knee.bone_axes
+    axes, fine = knee.bone_axes, with_fine_slices(knee)
     with ThreadPoolExecutor(THREADS) as pool:
         pending_bones = {
-            bone: pool.submit(bone_meshes, knee, bone, options.bone_variance_mm2, options.vertices[_name(bone)],
+            bone: pool.submit(bone_meshes, fine, bone, options.bone_variance_mm2, options.vertices[_name(bone)],
                               options.crop_fraction[_name(bone)])
             for bone in BONES if bone in knee.boxes
         }
         pending_cartilages = {
-            (_name(bone), i): pool.submit(cartilage_mesh, knee, cartilage, options.cartilage_variance_mm2)
+            (_name(bone), i): pool.submit(cartilage_mesh, fine, cartilage, options.cartilage_variance_mm2)
             for bone in BONES if bone in knee.boxes
-            for i, cartilage in enumerate(BONE_CARTILAGES[bone]) if cartilage in knee.boxes
+            for i, cartilage in enumerate(BONE_CARTILAGES[bone]) if cartilage in fine.boxes
         }
-        subregions = femoral_labels(knee, side)
         meshes = {_name(bone): pending.result() for bone, pending in pending_bones.items()}
         cartilages = {key: pending.result() for key, pending in pending_cartilages.items()}
+        bare = [bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])]
+        found = {p.surface.bone: p for p in pool.map(lambda s: with_footprint(s, fine, side, options), bare)}
+    surfaces = {bone: plates.surface for bone, plates in found.items()}
+    warnings += [told for plates in found.values() for told in plates.warnings]
+    lost = found["femur"].bare if "femur" in found else np.zeros(0, bool)
+    femur_axes = turned_onto_templates(axes, found["femur"].turns if "femur" in found else (), side)
+    subregions, surfaces, borders = _divided(knee, side, surfaces, lost, femur_axes)
     cartilages = {key: mesh for key, mesh in cartilages.items() if len(mesh[1])}
-    warnings += _warnings(knee, meshes)
+    warnings += _warnings(knee, meshes, bones)
     return PreparedKnee(
         side=side,
-        labels=knee.source,
-        subregions=knee.paste(subregions),
-        surfaces={bone: bare_surface(bone, m.even) for bone, m in meshes.items() if len(m.even[1])},
+        labels=_published(given, whole, knee.array),
+        subregions=_published(given, whole, subregions),
+        surfaces=surfaces,
         dense_bones={bone: m.dense for bone, m in meshes.items() if len(m.dense[1])},
         cartilage_surfaces=cartilages,
         warnings=warnings,
         frame=AnatomicalFrame(axes.center, axes.axes, side),
+        femur_frame=AnatomicalFrame(femur_axes.center, femur_axes.axes, side),
+        notch_left_mm=None if borders is None else borders.notch_left,
+        pose=relative_pose(*(found[bone].turns if bone in found else () for bone in ("femur", "tibia"))),
     )
 
 
 def measure_prepared(prepared: PreparedKnee, *, options: MorphometryOptions | None = None) -> KneeMorphometry:
     """The second stage: thickness, regional measures, depth layers and menisci."""
     options = options or MorphometryOptions()
-    knee = working_knee(prepared.labels)
+    knee = with_whole_bones(working_knee(prepared.labels))[0]
     subregions = _same_box(knee, prepared.subregions)
+    fine = with_fine_slices(knee)
+    lost = lost_cartilage(prepared.surfaces.get("femur"))
+    femur_axes = BoneAxes(prepared.femur_frame.origin, prepared.femur_frame.axes)
+    fine_subregions = subregions
+    if fine is not knee:
+        fine_subregions = fine.volume.with_array(femoral_labels(fine, prepared.side, lost, femur_axes)[0])
+    # pyMSKT's regions stand on the cartilage there is: where some is lost, its reading needs borders of its own
+    field = fine_subregions
+    if lost is not None:
+        field = fine.volume.with_array(femoral_labels(fine, prepared.side, None, femur_axes)[0])
     with ThreadPoolExecutor(THREADS) as pool:
         even = {bone: (surface.points, surface.triangles) for bone, surface in prepared.surfaces.items()}
         layers = pool.submit(
             depth_layers, knee, subregions.array, prepared.dense_bones, even, prepared.cartilage_surfaces
         )
         surfaces = dict(pool.map(
-            lambda bone: (bone, _measured(prepared, bone, knee, subregions, options)), prepared.surfaces
+            lambda bone: (bone, _measured(prepared, bone, fine, fine_subregions, field, options)), prepared.surfaces
         ))
-        menisci = meniscus_measures(knee, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
+        menisci = meniscus_measures(fine, surfaces["tibia"], prepared.frame, options.cartilage_variance_mm2)
         depth = knee.paste(layers.result())
-    regions = regional_measures(surfaces, value_counts(subregions.array), knee.volume.voxel_volume_mm3)
+    borders = fine_borders(surfaces, prepared.femur_frame, prepared.notch_left_mm)
+    surfaces = {bone: replace(s, subregion=borders.classify(s.points.astype(np.float64), s.total_region))
+                for bone, s in surfaces.items()}
+    parts = fine_voxels(knee, subregions.array, borders)
+    voxel_mm3 = knee.volume.voxel_volume_mm3
+    measured = fine_measures(surfaces, value_counts(parts), voxel_mm3)
     return KneeMorphometry(
         side=prepared.side, labels=prepared.labels, subregions=prepared.subregions, depth=depth, surfaces=surfaces,
-        raw_femur=prepared.dense_bones.get("femur"), cartilage_surfaces=prepared.cartilage_surfaces, regions=regions,
-        menisci=menisci, warnings=list(prepared.warnings), frame=prepared.frame,
+        raw_femur=prepared.dense_bones.get("femur"), cartilage_surfaces=prepared.cartilage_surfaces,
+        regions=regional_measures(surfaces, value_counts(subregions.array), voxel_mm3),
+        menisci=menisci, warnings=list(prepared.warnings), frame=prepared.frame, fine=measured,
+        sums=thickness_sums(measured), joint=joint_measures(surfaces, prepared.frame, borders, prepared.pose),
+        fine_labels=knee.paste(parts),
     )
+
+
+def fine_voxels(knee: WorkingKnee, subregions: np.ndarray, borders: FineBorders) -> np.ndarray:
+    """The working box with every cartilage voxel's fine region, 0 elsewhere, uint8."""
+    fine = np.zeros(knee.array.shape, np.uint8)
+    for cartilage in (c for bone in BONES for c in BONE_CARTILAGES[bone] if c in knee.boxes):
+        box, mask = knee.boxes[cartilage], knee.mask(cartilage)
+        here = fine[box]
+        here[mask] = borders.classify(knee.points(cartilage), subregions[box][mask])
+    return fine
 
 
 def bare_surface(bone: str, mesh: Mesh) -> BoneSurface:
@@ -165,24 +206,39 @@ def bare_surface(bone: str, mesh: Mesh) -> BoneSurface:
     count = len(mesh[0])
     none = np.zeros(count, np.uint8)
     return BoneSurface(bone, mesh[0], mesh[1], normals, areas, np.full(count, np.nan, np.float32),
-                       np.zeros(count, np.float32), none, none, none)
+                       np.zeros(count, np.float32), none, none, none, none, none)
 
 
 def _name(bone: int) -> str:
     return BY_VALUE[bone].name
 
 
+def _divided(
+    knee: WorkingKnee, side: str, surfaces: dict[str, BoneSurface], bare: np.ndarray, axes: BoneAxes
+) -> tuple[np.ndarray, dict[str, BoneSurface], FemoralBorders | None]:
+    """The femoral subregions, standing on the footprint, and the surfaces with denuded femur (``bare``) by region."""
+    lost = lost_vertices(surfaces["femur"], bare) if bare.any() else None
+    subregions, borders = femoral_labels(knee, side, lost, axes)
+    if lost is None or borders is None:
+        return subregions, surfaces, borders
+    label = surfaces["femur"].footprint.copy()
+    label[bare] = borders.classify(axes.to_frame(lost.points + LOST_MM / 2 * lost.normals))
+    return subregions, {**surfaces, "femur": replace(surfaces["femur"], footprint=label)}, borders
+
+
 def _measured(
-    prepared: PreparedKnee, bone: str, knee: WorkingKnee, subregions: Volume, options: MorphometryOptions
+    prepared: PreparedKnee, bone: str, knee: WorkingKnee, subregions: Volume, field: Volume,
+    options: MorphometryOptions
 ) -> BoneSurface:
     labels = BONE_CARTILAGES[BY_NAME[bone].value]
-    cartilages = {labels[i]: mesh for (of, i), mesh in prepared.cartilage_surfaces.items() if of == bone}
+    cartilages = {label: prepared.cartilage_surfaces.get((bone, i), EMPTY_MESH)  # smoothing leaves none of a thin one
+                  for i, label in enumerate(labels) if label in knee.boxes}
     surface = with_thickness(prepared.surfaces[bone], cartilages, knee, subregions, options)
-    regions = BONE_REGIONS[bone]
-    plates = [regions] if bone == "femur" else [(label,) for label in regions]
-    mesh = (surface.points, surface.triangles)
-    total = total_region(mesh, surface.vertex_area_mm2, surface.region, plates, options.closing_mm)
-    return replace(surface, total_region=total)
+    if bone == "femur" and field is not subregions:
+        theirs = with_thickness(prepared.surfaces[bone], cartilages, knee, field, options)
+        surface = replace(surface, field_thickness_mm=theirs.field_thickness_mm, field_region=theirs.field_region)
+    denuded = np.isin(surface.footprint, BONE_REGIONS[bone]) & ~np.isfinite(surface.thickness_mm)
+    return replace(surface, total_region=np.where(denuded, surface.footprint, surface.region).astype(np.uint8))
 
 
 def _same_box(knee: WorkingKnee, whole: Volume) -> Volume:
@@ -191,43 +247,14 @@ def _same_box(knee: WorkingKnee, whole: Volume) -> Volume:
     return whole.cropped(tuple(s.start for s in reversed(box)), tuple(s.stop for s in reversed(box))).reoriented("LPS")
 
 
-def _decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, str]]]:
-    if side not in SIDES:
-        raise ConfigError(f"The side must be auto, right or left, not '{side}'.", "Give one of these with --side.")
-    found = witnesses(knee)
-    shown = side_of(found) if labelled_witnesses(knee) else None
-    if side == "auto" and shown is None:
-        guessed, _ = side_of_bones(knee)
-        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the bones tells the side; taken for a {guessed} "
-                          "knee. Give --side to be sure.")]
-    clause = disagreement(found)
-    if side == "auto":
-        return shown, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was measured "
-                        f"as a {shown} knee; medial and lateral are exchanged if that is wrong.")] if clause else []
-    against = [w for w in found if w.side != side]
-    if against and (shown != side or against[0] is found[0]):
-        looks = against[0].side
-        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {looks} knee but was declared {side}; medial "
-                       f"and lateral were exchanged to fit.{f' Of what it shows, {clause}.' if clause else ''}")]
-    return side, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was declared "
-                   f"{side} and measured as that; what did not fit was exchanged.")] if clause else []
+def _published(given: WorkingKnee, whole: WorkingKnee, array: np.ndarray) -> Volume:
+    """A working box on the source's grid, with bones as they were labelled instead of as they are measured."""
+    return given.paste(np.where(whole.array != given.array, given.array, array))
 
 
-def _exchanged_menisci(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, list[tuple[str, str]]]:
-    """The menisci exchanged where they contradict the side, and a warning that says so."""
-    if MEDIAL_MENISCUS not in knee.boxes or LATERAL_MENISCUS not in knee.boxes:
-        return knee, []
-    offset = knee.points(MEDIAL_MENISCUS).mean(axis=0)[0] - knee.points(LATERAL_MENISCUS).mean(axis=0)[0]
-    if (offset > 0) == (side == "right"):
-        return knee, []
-    table = np.arange(256, dtype=np.uint8)
-    table[[MEDIAL_MENISCUS, LATERAL_MENISCUS]] = LATERAL_MENISCUS, MEDIAL_MENISCUS
-    return knee.with_array(np.take(table, knee.array)), [
-        ("MENISCI_EXCHANGED", f"The medial and the lateral meniscus lay as in the other knee; they were exchanged to "
-         f"fit a {side} one.")]
-
-
-def _warnings(knee: WorkingKnee, meshes: dict[str, BoneMeshes]) -> list[tuple[str, str]]:
+def _warnings(
+    knee: WorkingKnee, meshes: dict[str, BoneMeshes], bones: dict[int, WholeBone]
+) -> list[tuple[str, str]]:
     found = odd_proportions(knee)
     if PATELLA not in knee.boxes:
         found.append(("PATELLA_MISSING", "There is no patella in the label map; its measures are left out."))
@@ -241,9 +268,15 @@ def _warnings(knee: WorkingKnee, meshes: dict[str, BoneMeshes]) -> list[tuple[st
     for meniscus in (MEDIAL_MENISCUS, LATERAL_MENISCUS):
         if meniscus not in knee.boxes:
             found.append(("MENISCUS_MISSING", f"There is no {BY_VALUE[meniscus].title.lower()} in the label map."))
+    for label, whole in bones.items():
+        bone = _name(label)
+        if whole.gap_mm:
+            found.append(("GROWTH_PLATES", f"A gap of about {whole.gap_mm:.1f} mm divides the {bone} across its width, "
+                          "as an open growth plate does; both parts were measured as one bone."))
+        if whole.left_out:
+            found.append(("SEVERAL_COMPONENTS", f"The {bone} comes in {whole.pieces} pieces; "
+                          f"{whole.left_out} that lie apart from the joint were left out."))
     for bone, mesh in meshes.items():
-        if mesh.pieces > 1:
-            found.append(("SEVERAL_COMPONENTS", f"The {bone} comes in {mesh.pieces} pieces; the largest is measured."))
         if mesh.height_mm < mesh.wanted_height_mm * 0.98:
             found.append(("SHORT_SHAFT", f"Of the {bone} {mesh.height_mm:.0f} mm are in view; usually "
                           f"{mesh.wanted_height_mm:.0f} mm are kept."))

@@ -11,20 +11,28 @@ import numpy as np
 
 from ..imaging.volume import Volume
 
-MEASURES = (
-    "mm_mean", "mm_std", "mm_median", "VC_mm3", "tAB_mm2", "cAB_mm2", "dAB_mm2", "dAB_percent", "ThC_tAB_mm",
-    "ThC_cAB_mm",
+FIELD_MEASURES = ("mm_mean", "mm_std", "mm_median")
+AREA_MEASURES = (
+    "VC_mm3", "tAB_mm2", "cAB_mm2", "dAB_mm2", "dAB_percent", "ThC_tAB_mm", "ThC_cAB_mm", "AC_mm2", "VCtAB_mm",
+    "ThC_cAB_std_mm", "ThC_cAB_cv_percent", "aMiv_mm", "aMav_mm",
 )
+MEASURES = (*FIELD_MEASURES, *AREA_MEASURES)
 """The measures of every region, as the column suffixes of the tables name them (`<region>_<measure>`).
 
-``mm_*`` follow pyMSKT (vertices whose ray meets the cartilage surface exactly twice; vertex-weighted); the others are
-the nomenclature of Eckstein et al., Osteoarthritis Cartilage 2006;14:974-983: cartilage volume, total, covered and
-denuded area of subchondral bone, mean thickness over total (denuded = 0) and over covered area, area-weighted.
+``mm_*`` follow pyMSKT (vertices whose ray meets the cartilage surface exactly twice); the others are the nomenclature
+of Eckstein et al., Osteoarthritis Cartilage 2006;14:974-983: cartilage volume, total, covered and denuded area of
+subchondral bone, mean thickness over total (denuded = 0) and over covered area, area of the articular surface, volume
+over total area, SD and coefficient of variation of the thickness over the covered surface, mean of its lowest and
+highest 1 %. All means over a surface are weighted with area. Plates and fine regions have those of ``AREA_MEASURES``.
 """
 
+JOINT_MEASURES = ("med_JSW_min_mm", "med_JSW_mean_mm", "lat_JSW_min_mm", "lat_JSW_mean_mm", "tibial_width_mm",
+                  "femorotibial_angle_deg", "flexion_deg", "rotation_deg")
+"""The measures of the joint as a whole; see joint.py."""
+
 MENISCUS_MEASURES = ("volume_mm3", "extrusion_mm", "coverage_percent")
-"""The measures of each meniscus: its volume, how far its outer edge lies beyond the edge of the tibial cartilage, and
-the percentage of the tibial cartilage's area that lies under it."""
+"""The measures of each meniscus: its volume, how far its outer edge lies beyond the bony margin of the tibial plateau,
+and the percentage of the plateau's total area that lies under it; see `menisci`."""
 
 WARNINGS = {
     "PATELLA_MISSING": "no patella in the label map",
@@ -35,9 +43,12 @@ WARNINGS = {
     "SIDE_DOUBTFUL": "what the map shows of both sides disagrees about which knee it is",
     "MENISCI_EXCHANGED": "the menisci lay as in the other knee and were exchanged to fit",
     "SIDE_CONTRADICTED": "the side asked for is not the one the tibial cartilages show",
-    "SEVERAL_COMPONENTS": "a bone came in several pieces; the largest was measured",
+    "SEVERAL_COMPONENTS": "pieces of a bone lie apart from the one that carries the joint and were left out",
+    "GROWTH_PLATES": "a bone is divided across its width; its parts were measured as one",
     "SHORT_SHAFT": "less bone in view than the crop rule keeps",
     "UNUSUAL_PROPORTIONS": "width and depth of the bones do not fit each other; the voxel size is in doubt",
+    "FOOTPRINT_NOT_FITTED": "the healthy footprint does not fit a bone; only enclosed bare bone counts there",
+    "PLATE_BARE": "a tibial plate without any cartilage; counted as wholly denuded",
     "SUBREGIONS_UNAVAILABLE": "the femoral cartilage could not be divided into subregions",
 }
 """Codes of the warnings this room gives and what each means."""
@@ -58,7 +69,10 @@ class MorphometryOptions:
     ray_inside_mm, ray_outside_mm : float
         Where the ray along a vertex's normal begins (inside the bone) and ends (outside).
     closing_mm : float
-        Radius of the geodesic closing that decides which uncovered bone counts as denuded.
+        Radius of the geodesic closing that bridges narrow gaps in a rim.
+    templates : bool
+        Whether the healthy footprints that ship with the package say what bare bone is denuded; otherwise only what
+        cartilage encloses is.
     """
 
     bone_variance_mm2: float = 0.5
@@ -68,6 +82,7 @@ class MorphometryOptions:
     ray_inside_mm: float = 2.5
     ray_outside_mm: float = 10.0
     closing_mm: float = 1.0
+    templates: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +142,13 @@ class BoneSurface:
     field_region : (n,) uint8
         The region by pyMSKT's rule, 0 where ``field_thickness_mm`` is 0.
     total_region : (n,) uint8
-        ``region`` extended over the denuded bone it encloses: the total area tAB. Where it is set and
+        ``region`` extended over the denuded bone of the footprint: the total area tAB. Where it is set and
         ``thickness_mm`` is NaN, the bone is denuded.
+    footprint : (n,) uint8
+        Where cartilage lies or would lie in health (footprint.py): the cartilage's label where it covers the vertex,
+        the region's (11-15 on the femur) where the bone is denuded, 0 outside.
+    subregion : (n,) uint8
+        The finer region (`imaging.labels.FINE_REGIONS`) of the total area, 0 outside. Before measuring: all 0.
     """
 
     bone: str
@@ -141,6 +161,8 @@ class BoneSurface:
     region: np.ndarray
     field_region: np.ndarray
     total_region: np.ndarray
+    footprint: np.ndarray
+    subregion: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,9 +174,15 @@ class PreparedKnee:
     side, labels, subregions, cartilage_surfaces, warnings, frame :
         As in `KneeMorphometry`.
     surfaces : dict
-        bone -> BoneSurface without thickness.
+        bone -> BoneSurface with its footprint, without thickness.
     dense_bones : dict
         bone -> (points, triangles) before resampling, LPS mm.
+    femur_frame : AnatomicalFrame
+        The femur's own axes, in which its regions are divided; the knee's where the femur was not matched.
+    notch_left_mm : float or None
+        The trochlear notch in ``femur_frame``, towards the left; None without femoral cartilage.
+    pose : (3,) floats or None
+        Flexion, varus and outward rotation of the tibia in degrees, see `joint.relative_pose`.
     """
 
     side: str
@@ -165,6 +193,9 @@ class PreparedKnee:
     cartilage_surfaces: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
     warnings: list[tuple[str, str]]
     frame: AnatomicalFrame
+    femur_frame: AnatomicalFrame
+    notch_left_mm: float | None = None
+    pose: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +218,14 @@ class KneeMorphometry:
     regions : dict
         region (`imaging.labels.REGIONS`; those of a missing bone are left out) -> measure (`MEASURES`) -> float; NaN
         where a mean has nothing to average.
+    fine : dict
+        Plate or fine region (`imaging.labels.PLATES`, `FINE_NAMES`) -> measure (`AREA_MEASURES`) -> float.
+    sums : dict
+        MFTC, LFTC, cMFTC, cLFTC, those there are -> ``ThC_tAB_mm`` -> float.
+    joint : dict
+        `JOINT_MEASURES` -> float; NaN where it cannot be computed.
+    fine_labels : Volume
+        Cartilage voxels by fine region (`imaging.labels.FINE_REGIONS`), 0 elsewhere, uint8.
     menisci : dict
         ``med_meniscus`` and ``lat_meniscus``, those present -> measure (`MENISCUS_MEASURES`) -> float.
     warnings : list of (code, sentence)
@@ -205,3 +244,7 @@ class KneeMorphometry:
     menisci: dict[str, dict[str, float]]
     warnings: list[tuple[str, str]]
     frame: AnatomicalFrame
+    fine: dict[str, dict[str, float]]
+    sums: dict[str, dict[str, float]]
+    joint: dict[str, float]
+    fine_labels: Volume

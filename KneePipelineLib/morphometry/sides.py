@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import SegmentationError
+from ..errors import ConfigError, SegmentationError
 from ..imaging.labels import (
     FEMUR,
     FIBULA,
@@ -19,6 +19,7 @@ from ..imaging.labels import (
 from ..imaging.volume import Volume
 from .working import WorkingKnee, working_knee
 
+SIDES = ("auto", "right", "left")
 MIDLINE_TOLERANCE_MM = 7.0
 """How far from the middle of the tibia the line between both cartilages may be: the width of the spine."""
 
@@ -154,6 +155,49 @@ def _halves(across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return across < middle, across >= middle
 
 
+def decided_side(knee: WorkingKnee, side: str) -> tuple[str, list[tuple[str, str]]]:
+    """The side to measure as, given what was asked for, and warnings.
+
+    Raises
+    ------
+    ConfigError
+        If ``side`` is not ``auto``, ``right`` or ``left``.
+    """
+    if side not in SIDES:
+        raise ConfigError(f"The side must be auto, right or left, not '{side}'.", "Give one of these with --side.")
+    found = witnesses(knee)
+    shown = side_of(found) if labelled_witnesses(knee) else None
+    if side == "auto" and shown is None:
+        guessed, _ = side_of_bones(knee)
+        return guessed, [("SIDE_GUESSED", f"Nothing but the shape of the bones tells the side; taken for a {guessed} "
+                          "knee. Give --side to be sure.")]
+    clause = disagreement(found)
+    if side == "auto":
+        return shown, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was measured "
+                        f"as a {shown} knee; medial and lateral are exchanged if that is wrong.")] if clause else []
+    against = [w for w in found if w.side != side]
+    if against and (shown != side or against[0] is found[0]):
+        looks = against[0].side
+        return side, [("SIDE_CONTRADICTED", f"The label map looks like a {looks} knee but was declared {side}; medial "
+                       f"and lateral were exchanged to fit.{f' Of what it shows, {clause}.' if clause else ''}")]
+    return side, [("SIDE_DOUBTFUL", f"The label map contradicts itself about the side: {clause}. It was declared "
+                   f"{side} and measured as that; what did not fit was exchanged.")] if clause else []
+
+
+def exchanged_menisci(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, list[tuple[str, str]]]:
+    """The menisci exchanged where they contradict the side, and a warning that says so."""
+    if MEDIAL_MENISCUS not in knee.boxes or LATERAL_MENISCUS not in knee.boxes:
+        return knee, []
+    offset = knee.points(MEDIAL_MENISCUS).mean(axis=0)[0] - knee.points(LATERAL_MENISCUS).mean(axis=0)[0]
+    if (offset > 0) == (side == "right"):
+        return knee, []
+    table = np.arange(256, dtype=np.uint8)
+    table[[MEDIAL_MENISCUS, LATERAL_MENISCUS]] = LATERAL_MENISCUS, MEDIAL_MENISCUS
+    return knee.with_array(np.take(table, knee.array)), [
+        ("MENISCI_EXCHANGED", f"The medial and the lateral meniscus lay as in the other knee; they were exchanged to "
+         f"fit a {side} one.")]
+
+
 def middle_of_the_tibia(knee: WorkingKnee) -> float:
     """Where, along the knee's left axis in mm, the middle of the tibial plateau lies."""
     plateau = knee.bone_axes.to_frame(knee.bone_points(TIBIA))
@@ -188,7 +232,8 @@ def correct_tibial_sides(knee: WorkingKnee, side: str) -> tuple[WorkingKnee, int
     towards_left = axes.to_frame(knee.volume.to_physical(np.stack(where[::-1], axis=1)))[:, 0]
     towards_medial = towards_left if side == "right" else -towards_left
     middle = middle_of_the_tibia(knee) if side == "right" else -middle_of_the_tibia(knee)
-    wrong = medial != (towards_medial >= _dividing_line(towards_medial, medial, middle))
+    exchanged = np.count_nonzero(medial == (towards_medial >= middle)) < len(medial) / 2
+    wrong = medial != (towards_medial >= _dividing_line(towards_medial, medial != exchanged, middle))
     if not wrong.any():
         return knee, 0
     array = knee.array.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from .knee import bare_surface
 from .records import AnatomicalFrame, PreparedKnee
 
 LABELS, SUBREGIONS, MESHES, FACTS = "labels.nrrd", "subregions.nrrd", "meshes.npz", "prepared.json"
-VERSION = 1
+VERSION = 2
 
 
 def write_prepared(prepared: PreparedKnee, folder: str | Path) -> list[Path]:
@@ -29,9 +30,11 @@ def write_prepared(prepared: PreparedKnee, folder: str | Path) -> list[Path]:
     meshes |= {f"cartilage {bone} {i}": mesh for (bone, i), mesh in prepared.cartilage_surfaces.items()}
     for name, (points, triangles) in meshes.items():
         arrays[f"{name} points"], arrays[f"{name} triangles"] = points, triangles
+    arrays |= {f"footprint {bone}": s.footprint for bone, s in prepared.surfaces.items()}
     np.savez(folder / MESHES, **arrays)
     facts = {"version": VERSION, "side": prepared.side, "warnings": prepared.warnings,
-             "frame": prepared.frame.to_dict()}
+             "frame": prepared.frame.to_dict(), "femur_frame": prepared.femur_frame.to_dict(),
+             "notch_left_mm": prepared.notch_left_mm, "pose": prepared.pose}
     (folder / FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
     return [folder / name for name in (LABELS, SUBREGIONS, MESHES, FACTS)]
 
@@ -57,8 +60,8 @@ def read_prepared(folder: str | Path) -> PreparedKnee:
             arrays = {name: file[name] for name in file.files}
         if facts["version"] != VERSION:
             raise ValueError("another version")
-        frame = facts["frame"]
-        frame = AnatomicalFrame(np.array(frame["origin"]), np.array(frame["axes"]), frame["side"])
+        frame, femur_frame = (AnatomicalFrame(np.array(of["origin"]), np.array(of["axes"]), of["side"])
+                              for of in (facts["frame"], facts["femur_frame"]))
         meshes = {name.removesuffix(" points"): (points, arrays[name.removesuffix("points") + "triangles"])
                   for name, points in arrays.items() if name.endswith(" points")}
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -69,9 +72,13 @@ def read_prepared(folder: str | Path) -> PreparedKnee:
         side=facts["side"],
         labels=read_labels(folder / LABELS),
         subregions=read_labels(folder / SUBREGIONS),
-        surfaces={bone: bare_surface(bone, mesh) for bone, mesh in named["surface "].items()},
+        surfaces={bone: replace(bare_surface(bone, mesh), footprint=arrays[f"footprint {bone}"])
+                  for bone, mesh in named["surface "].items()},
         dense_bones=named["dense "],
         cartilage_surfaces={(key.split()[0], int(key.split()[1])): mesh for key, mesh in named["cartilage "].items()},
         warnings=[tuple(w) for w in facts["warnings"]],
         frame=frame,
+        femur_frame=femur_frame,
+        notch_left_mm=facts["notch_left_mm"],
+        pose=None if facts["pose"] is None else tuple(facts["pose"]),
     )

@@ -13,6 +13,9 @@ anatomical frame instead of in slices of a registered image:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ..imaging.labels import (
@@ -24,13 +27,20 @@ from ..imaging.labels import (
     MEDIAL_POSTERIOR,
     MEDIAL_WEIGHT_BEARING,
 )
+from .frame import BoneAxes
 from .working import SAMPLE_MM, WorkingKnee
+
+if TYPE_CHECKING:
+    from .plates import LostCartilage
 
 WEIGHT_BEARING_FRACTION = 0.6
 SUPERIOR_FRACTION = 0.33
 PIXEL_MM = 0.5
 NOTCH_DEPTH_MM = 1.0
 """What lies within this of the notch's bottom is the bottom; its mean is steadier than one column of voxels."""
+
+LOST_MM = 2.1
+"""Thickness that stands for lost femoral cartilage where landmarks are looked for: the mean of healthy femora."""
 
 ONE_SIDED = 0.15
 """With less than this share of the cartilage on one half of the femur, the landmarks are the bone's."""
@@ -91,66 +101,126 @@ def heights_by_position(posterior_mm: np.ndarray, superior_mm: np.ndarray) -> tu
     return start + (held + 0.5) * PIXEL_MM, total[held] / count[held]
 
 
-def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_left: bool,
-           notch_mm: tuple[float, float] | None = None) -> np.ndarray:
-    """Divide femoral cartilage into its five subregions.
+@dataclass(frozen=True, eq=False)
+class FemoralBorders:
+    """The borders of the five regions in the anatomical frame (left, posterior, superior; mm).
+
+    Attributes
+    ----------
+    notch_left, notch_posterior : float
+        The trochlear notch.
+    behind : float
+        Where the weight-bearing span ends.
+    positions, means : (k,) arrays
+        Mean height of the cartilage by anterior-posterior position.
+    top : float
+        Height of the cartilage's top.
+    medial_is_left : bool
+        True in a right knee.
+    """
+
+    notch_left: float
+    notch_posterior: float
+    behind: float
+    positions: np.ndarray
+    means: np.ndarray
+    top: float
+    medial_is_left: bool
+
+    def classify(self, points: np.ndarray) -> np.ndarray:
+        """Labels 11 to 15, (n,) uint8, of points (n, 3)."""
+        left, posterior, superior = points.T
+        ceiling = (np.interp(posterior, self.positions, self.means) * (1 - SUPERIOR_FRACTION)
+                   + self.top * SUPERIOR_FRACTION)
+        anterior = posterior < self.notch_posterior
+        rear = ~anterior & ((posterior >= self.behind) | (superior > ceiling))
+        medial = (left >= self.notch_left) == self.medial_is_left
+        region = np.where(medial, MEDIAL_WEIGHT_BEARING, LATERAL_WEIGHT_BEARING)
+        region = np.where(rear, np.where(medial, MEDIAL_POSTERIOR, LATERAL_POSTERIOR), region)
+        return np.where(anterior, ANTERIOR_FEMORAL, region).astype(np.uint8)
+
+
+def find_borders(
+    main: np.ndarray, dense: np.ndarray, medial_is_left: bool, notch_mm: tuple[float, float] | None = None
+) -> FemoralBorders:
+    """The borders from the femoral cartilage itself.
 
     Parameters
     ----------
-    points : (n, 3) floats
-        Voxel centres of the femoral cartilage in the anatomical frame: left, posterior, superior in mm.
+    main : (n, 3) floats
+        Points that fill the cartilage evenly, specks left out: left, posterior, superior in mm.
     dense : (m, 3) floats
-        Points that fill the cartilage's main pieces more closely than ``PIXEL_MM``, for flattening.
-    main : (n,) bool
-        The voxels of the main pieces; landmarks are taken from these alone.
+        Points that fill it more closely than ``PIXEL_MM``, for flattening.
     medial_is_left : bool
         True in a right knee.
     notch_mm : (left, posterior), optional
         The notch, where the cartilage alone does not show it.
-
-    Returns
-    -------
-    (n,) uint8
-        Labels 11 to 15.
     """
-    left, posterior, superior = points.T
     notch_left, notch_posterior = notch_mm or notch(dense[:, 0], dense[:, 1])
-    last = posterior[main].max()
+    last = main[:, 1].max()
     behind = notch_posterior + WEIGHT_BEARING_FRACTION * (last - notch_posterior)
-    positions, means = heights_by_position(posterior[main], superior[main])
-    top = superior[main].max()
-    ceiling = np.interp(posterior, positions, means) * (1 - SUPERIOR_FRACTION) + top * SUPERIOR_FRACTION
-    anterior = posterior < notch_posterior
-    rear = ~anterior & ((posterior >= behind) | (superior > ceiling))
-    medial = (left >= notch_left) == medial_is_left
-    region = np.where(medial, MEDIAL_WEIGHT_BEARING, LATERAL_WEIGHT_BEARING)
-    region = np.where(rear, np.where(medial, MEDIAL_POSTERIOR, LATERAL_POSTERIOR), region)
-    return np.where(anterior, ANTERIOR_FEMORAL, region).astype(np.uint8)
+    return FemoralBorders(notch_left, notch_posterior, float(behind), *heights_by_position(main[:, 1], main[:, 2]),
+                          float(main[:, 2].max()), medial_is_left)
 
 
-def femoral_labels(knee: WorkingKnee, side: str) -> np.ndarray:
-    """The working box with 11 to 15 in place of 4, uint8; unchanged where there is no femoral cartilage."""
+def divide(points: np.ndarray, dense: np.ndarray, main: np.ndarray, medial_is_left: bool) -> np.ndarray:
+    """Labels 11 to 15, (n,) uint8, of points (n, 3); ``main`` (n,) bool chooses those that give landmarks."""
+    return find_borders(points[main], dense, medial_is_left).classify(points)
+
+
+def femoral_labels(
+    knee: WorkingKnee, side: str, lost: LostCartilage | None = None, axes: BoneAxes | None = None
+) -> tuple[np.ndarray, FemoralBorders | None]:
+    """The working box with 11 to 15 in place of 4, uint8, and the borders; unchanged without femoral cartilage.
+
+    Parameters
+    ----------
+    knee : WorkingKnee
+    side : str
+    lost : LostCartilage, optional
+        Denuded bone of the footprint: landmarks are found as if cartilage of usual thickness still lay there, so that
+        wear moves no border.
+    axes : BoneAxes, optional
+        The femur's own; the knee's by default.
+    """
     array = knee.array.copy()
     if FEMORAL_CARTILAGE not in knee.boxes:
-        return array
-    axes, volume = knee.bone_axes, knee.volume
+        return array, None
+    axes, volume = axes or knee.bone_axes, knee.volume
     mask = knee.mask(FEMORAL_CARTILAGE)
     start = [s.start for s in reversed(knee.boxes[FEMORAL_CARTILAGE])]
     points = axes.to_frame(volume.to_physical(np.argwhere(mask)[:, ::-1] + start))
-    main = _main_pieces(mask)[mask]
-    dense = _filled(points[main], volume.spacing, volume.direction.T @ axes.axes.T)
-    array[knee.boxes[FEMORAL_CARTILAGE]][mask] = divide(points, dense, main, side == "right",
-                                                        _notch_of_bone(knee, points[main]))
-    return array
+    main = points[_main_pieces(mask)[mask]]
+    dense = _filled(main, volume.spacing, volume.direction.T @ axes.axes.T)
+    if lost is not None:
+        once = [axes.to_frame(part) for part in _restored(lost, knee.volume.voxel_volume_mm3)]
+        main, dense = np.concatenate([main, once[0]]), np.concatenate([dense, once[1]])
+    borders = find_borders(main, dense, side == "right", _notch_of_bone(knee, main, axes))
+    array[knee.boxes[FEMORAL_CARTILAGE]][mask] = borders.classify(points)
+    return array, borders
 
 
-def _notch_of_bone(knee: WorkingKnee, cartilage: np.ndarray) -> tuple[float, float] | None:
+def _restored(lost: LostCartilage, voxel_mm3: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the cartilage that was: about one for each voxel it filled, and more closely set ones (LPS mm)."""
+    layers = max(1, round(float(lost.area_mm2.mean()) * LOST_MM / voxel_mm3))
+    heights = (np.arange(layers) + 0.5) / layers * LOST_MM
+    evenly = (lost.points[:, None] + heights[:, None] * lost.normals[:, None]).reshape(-1, 3)
+    across = np.cross(lost.normals, [0.6, 0.48, 0.64])
+    across /= np.maximum(np.linalg.norm(across, axis=1), 1e-9)[:, None]
+    along = np.cross(lost.normals, across)
+    reach = 0.6 * np.sqrt(float(lost.area_mm2.mean()))
+    closely = [lost.points + h * lost.normals + reach * (a * across + b * along)
+               for h in (0.0, LOST_MM / 2, LOST_MM) for a in (-1, 0, 1) for b in (-1, 0, 1)]
+    return evenly, np.concatenate(closely)
+
+
+def _notch_of_bone(knee: WorkingKnee, cartilage: np.ndarray, axes: BoneAxes) -> tuple[float, float] | None:
     """The notch as the femur itself shows it, where hardly any cartilage lies on one of its halves; else None.
 
     With one half bare, what is farthest anterior in the cartilage's edge is no notch. In the lowest ``DISTAL_MM`` of
     the bone the intercondylar notch lies within 1 mm of the cartilage's to the side, and ``BONE_BEHIND_MM`` behind it.
     """
-    axes, volume = knee.bone_axes, knee.volume
+    volume = knee.volume
     bone = axes.to_frame(knee.bone_points(FEMUR))
     middle = (np.quantile(bone[:, 0], 0.02) + np.quantile(bone[:, 0], 0.98)) / 2
     share = np.count_nonzero(cartilage[:, 0] < middle) / max(len(cartilage), 1)

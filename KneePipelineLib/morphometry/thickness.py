@@ -3,7 +3,7 @@
 Two readings are kept. *The field's* (pyMSKT's): a vertex counts only if its ray, from inside the bone, crosses the
 cartilage surface exactly twice, whatever lies between bone and cartilage, and takes the most frequent label along the
 way, bone and neighbours included. *Ours* (coverage.py): cartilage has to lie on the bone; all its pieces on the way are
-summed; there is no such number (NaN) where there is none.
+summed; thin layers are not lost to smoothing; there is no such number (NaN) where there is none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..imaging.labels import (
     PATELLAR_CARTILAGE,
 )
 from ..imaging.volume import Volume
-from .coverage import cartilage_share, covering_pieces
+from .coverage import THIN_MM, cartilage_share, covering_pieces, layer_thickness_mm, thin_layers_mm
 from .rays import crossings
 from .records import BoneSurface, MorphometryOptions
 from .surfaces import Mesh
@@ -38,6 +38,8 @@ SAMPLES = 101
 """Points at which the label map is read between entering and leaving."""
 
 LABELS = 16
+RIM_RINGS = 2
+"""Rings of vertices around cartilage of ordinary thickness in which no thin layer is looked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +117,25 @@ def read_rays(
     two = np.isfinite(distances).sum(axis=1) == 2
     field = np.where(two, distances[:, 1] - distances[:, 0], 0.0)
     field_counts = _counts(subregions, origins + center, normals, two, distances[:, 0], distances[:, 1])
-    share, start = cartilage_share(knee, BY_NAME[surface.bone].value, cartilage, options.cartilage_variance_mm2)
-    thickness, reach = covering_pieces(knee, share, start, surface.points, normals, options.ray_outside_mm)
+    thickness, reach = thickness_on(surface, cartilage, knee, options)
     counts = _counts(subregions, surface.points, normals, thickness > 0, np.zeros(len(reach)), reach)
     return RayReading(two, field, field_counts, thickness, counts)
+
+
+def thickness_on(
+    surface: BoneSurface, cartilage: int, knee: WorkingKnee, options: MorphometryOptions
+) -> tuple[np.ndarray, np.ndarray]:
+    """Our reading of one cartilage at every vertex: thickness, and how far out it reaches, (n,) mm; 0 where bare."""
+    normals = surface.normals.astype(np.float64)
+    share, start = cartilage_share(knee, BY_NAME[surface.bone].value, cartilage, options.cartilage_variance_mm2)
+    thickness, reach = covering_pieces(knee, share, start, surface.points, normals, options.ray_outside_mm)
+    thickness = layer_thickness_mm(thickness, options.cartilage_variance_mm2)
+    thin = thin_layers_mm(knee, cartilage, surface.points, normals, surface.triangles)
+    beside = thickness >= THIN_MM
+    for _ in range(RIM_RINGS):  # the last labelled voxels at the rim of thicker cartilage are no layer of their own
+        beside[surface.triangles[beside[surface.triangles].any(axis=1)]] = True
+    thin[beside] = 0.0
+    return np.maximum(thickness, thin), np.maximum(reach, thin)
 
 
 def _counts(

@@ -1,6 +1,4 @@
-"""The total area of subchondral bone: which bare bone belongs to a cartilage's region.
-
-A label map says where cartilage is, not where it should be. Bare bone counts as denuded if cartilage surrounds it:
+"""Bare bone that cartilage encloses, and distances along a surface.
 
 1. Every patch of bare bone that the covered vertices of one cartilage enclose completely is a defect, however large;
    the largest patch is the bone outside. Patches below ``SMALLEST_MM2`` are single vertices.
@@ -8,8 +6,7 @@ A label map says where cartilage is, not where it should be. Bare bone counts as
    along the mesh's edges), which bridges a narrow gap in a rim through which a defect opens to the edge. Patches below
    ``SMALLEST_OPEN_MM2`` are the unevenness of the rim.
 
-A denuded vertex belongs to the region of the nearest covered vertex along the surface. A compartment that is bare all
-over, or from its middle to its edge, cannot be told from bone outside; its denuded area is then too small.
+Bare bone that is open to the margin takes a footprint to be told from bone outside; see footprint.py.
 """
 
 from __future__ import annotations
@@ -38,43 +35,27 @@ def edge_graph(mesh: Mesh):
     return csr_matrix((np.concatenate([lengths, lengths]), (rows, columns)), shape=(len(points),) * 2)
 
 
-def total_region(
-    mesh: Mesh, areas_mm2: np.ndarray, region: np.ndarray, plates: list[tuple[int, ...]], closing_mm: float
-) -> np.ndarray:
-    """Extend the regions over the denuded bone they enclose.
+def enclosed_defects(graph, covered: np.ndarray, areas_mm2: np.ndarray, closing_mm: float) -> np.ndarray:
+    """The bare vertices that one cartilage encloses, as a hole or behind a narrow gap, (n,) bool.
 
     Parameters
     ----------
-    mesh : Mesh
-        The bone surface.
+    graph : sparse matrix
+        From `edge_graph`.
+    covered : (n,) bool
+        The vertices that the cartilage covers.
     areas_mm2 : (n,) floats
         The area each vertex stands for.
-    region : (n,) uint8
-        Region of the covered vertices, 0 elsewhere.
-    plates : list of tuples of int
-        The region labels of each cartilage; each cartilage is closed by itself.
     closing_mm : float
         Radius of the geodesic closing.
-
-    Returns
-    -------
-    (n,) uint8
     """
-    graph = edge_graph(mesh)
-    extended = region.copy()
-    for plate in plates:
-        covered = np.isin(region, plate)
-        if not covered.any():
-            continue
-        denuded = _sizeable(graph, enclosed(graph, covered), areas_mm2, SMALLEST_MM2)
-        if closing_mm > 0:
-            closed = _closing(graph, covered, closing_mm)
-            bridged = _sizeable(graph, (closed | enclosed(graph, closed)) & ~covered, areas_mm2, SMALLEST_OPEN_MM2)
-            denuded |= bridged
-        denuded &= region == 0
-        if denuded.any():
-            extended[denuded] = region[nearest_source(graph, covered)[denuded]]
-    return extended
+    if not covered.any():
+        return np.zeros(len(covered), bool)
+    denuded = sizeable(graph, enclosed(graph, covered), areas_mm2, SMALLEST_MM2)
+    if closing_mm > 0:
+        closed = _closing(graph, covered, closing_mm)
+        denuded |= sizeable(graph, (closed | enclosed(graph, closed)) & ~covered, areas_mm2, SMALLEST_OPEN_MM2)
+    return denuded
 
 
 def enclosed(graph, covered: np.ndarray) -> np.ndarray:
@@ -89,7 +70,7 @@ def enclosed(graph, covered: np.ndarray) -> np.ndarray:
     return holes
 
 
-def _sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray, smallest_mm2: float) -> np.ndarray:
+def sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray, smallest_mm2: float) -> np.ndarray:
     """The connected patches of chosen vertices that are not below an area."""
     from scipy.sparse.csgraph import connected_components
 
@@ -105,22 +86,14 @@ def _sizeable(graph, chosen: np.ndarray, areas_mm2: np.ndarray, smallest_mm2: fl
 def _closing(graph, covered: np.ndarray, radius_mm: float) -> np.ndarray:
     if radius_mm <= 0 or covered.all():
         return covered
-    grown = _distance(graph, covered, radius_mm) <= radius_mm
+    grown = geodesic_mm(graph, covered, radius_mm) <= radius_mm
     if grown.all():
         return grown
-    return _distance(graph, ~grown, radius_mm) > radius_mm
+    return geodesic_mm(graph, ~grown, radius_mm) > radius_mm
 
 
-def _distance(graph, sources: np.ndarray, limit_mm: float) -> np.ndarray:
+def geodesic_mm(graph, sources: np.ndarray, limit_mm: float) -> np.ndarray:
     """Geodesic distance in mm to the nearest source, infinite beyond the limit."""
     from scipy.sparse.csgraph import dijkstra
 
     return dijkstra(graph, indices=np.flatnonzero(sources), min_only=True, limit=limit_mm * 1.001)
-
-
-def nearest_source(graph, sources: np.ndarray) -> np.ndarray:
-    """Index of the geodesically nearest source of every vertex; itself where none can be reached."""
-    from scipy.sparse.csgraph import dijkstra
-
-    _, _, source = dijkstra(graph, indices=np.flatnonzero(sources), min_only=True, return_predecessors=True)
-    return np.where(source >= 0, source, np.arange(len(sources)))

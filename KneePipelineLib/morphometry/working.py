@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import SegmentationError
-from ..imaging.labels import FEMUR, TIBIA
+from ..imaging.bone_pieces import WholeBone, whole_bone
+from ..imaging.labels import BONES, FEMUR, TIBIA
 from ..imaging.volume import Volume
 from .frame import BoneAxes, bone_axes
 
@@ -68,13 +69,8 @@ class WorkingKnee:
         return self.volume.to_physical(np.argwhere(mask)[:, ::-1] * steps + start)
 
     def bone_points(self, label: int) -> np.ndarray:
-        """Points spread through a bone's largest piece, LPS mm."""
-        if label not in self.boxes:
-            return np.zeros((0, 3))
-        steps = [max(1, int(SAMPLE_MM / s)) for s in self.volume.spacing]
-        mask = largest_piece(self.mask(label)[:: steps[2], :: steps[1], :: steps[0]])[0]
-        start = [s.start for s in reversed(self.boxes[label])]
-        return self.volume.to_physical(np.argwhere(mask)[:, ::-1] * steps + start)
+        """Points spread through a bone, LPS mm."""
+        return self.points(label, SAMPLE_MM)
 
     @cached_property
     def bone_axes(self) -> BoneAxes:
@@ -135,13 +131,20 @@ def lps_view(array: np.ndarray, orientation: str) -> np.ndarray:
     return turned[tuple(slice(None, None, -1) if b else slice(None) for b in reversed(backwards))]
 
 
-def largest_piece(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """The largest face-connected piece of a mask, and how many pieces hold more than 1 % of its voxels."""
-    from scipy.ndimage import label
+def with_whole_bones(knee: WorkingKnee) -> tuple[WorkingKnee, dict[int, WholeBone]]:
+    """The knee with bones as they are measured (see `imaging.bone_pieces`), and what was found about each.
 
-    pieces, count = label(mask)
-    if count <= 1:
-        return mask, count
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return pieces == sizes.argmax(), int((sizes > 0.01 * sizes.sum()).sum())
+    Stray pieces are gone and growth plates closed in the working box alone: the source stays what it was.
+    """
+    array, bones = knee.array.copy(), {}
+    spacing = knee.volume.spacing[::-1]
+    for bone in BONES:
+        if bone in knee.boxes:
+            box = knee.boxes[bone]
+            bones[bone] = whole_bone(knee.array, bone, box, spacing)
+            part, mask = array[box], bones[bone].mask
+            part[(part == bone) & ~mask] = 0
+            part[mask & (part == 0)] = bone
+    if all(found.pieces <= 1 for found in bones.values()) and np.array_equal(array, knee.array):
+        return knee, bones
+    return replace(knee, volume=knee.volume.with_array(array)), bones

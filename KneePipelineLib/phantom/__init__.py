@@ -15,6 +15,8 @@ _HOMES = {
     "DigitalKnee": ".knee",
     "Defect": ".anatomy",
     "Grid": ".grid",
+    "Osteophyte": ".sickness",
+    "Sickness": ".sickness",
     "KneeParameters": ".parameters",
     "TrueSurface": ".surfaces",
     "TrueRegions": ".truth",

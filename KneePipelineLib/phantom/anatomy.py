@@ -16,6 +16,7 @@ from .femur import Femur
 from .implicit import Points, Shape, ellipse, foot_points, normals, project, smooth_max
 from .parameters import KneeParameters
 from .patella import Patella
+from .sickness import HEALTHY, Sickness, end_of
 from .tibia import Tibia
 
 GAP_MM = 0.35
@@ -60,6 +61,12 @@ class Defect:
         if not 0 < self.depth <= 1 or self.radius_mm <= 0:
             raise ValueError("a defect needs a radius above 0 mm and a depth between 0 and 1")
 
+    @classmethod
+    def whole(cls, cartilage: str, depth: float = 1.0) -> Defect:
+        """The loss of a whole plate."""
+        middle = {"femoral": (0.0, 40.0), "medial_tibial": (20.0, 0.0), "lateral_tibial": (-20.0, 0.0)}
+        return cls(cartilage, middle.get(cartilage, (0.0, 0.0)), 100.0 if cartilage == "femoral" else 60.0, depth)
+
 
 class Anatomy:
     """One canonical right knee: bones in contact position, ready to be evaluated.
@@ -68,10 +75,13 @@ class Anatomy:
     ----------
     parameters : KneeParameters
     defects : sequence of Defect
+    sickness : Sickness
+        What else is wrong with it.
     """
 
-    def __init__(self, parameters: KneeParameters, defects: tuple[Defect, ...] = ()) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: KneeParameters, defects: tuple[Defect, ...] = (),
+                 sickness: Sickness = HEALTHY) -> None:
+        self.parameters, self.sickness = parameters, sickness
         cartilage, ripples = parameters.cartilage, parameters.ripples
         self.femur = Femur(parameters.femur, cartilage, ripples[0])
         flexion = np.radians(parameters.femur.flexion_deg)
@@ -101,6 +111,21 @@ class Anatomy:
         if name == "femur":
             return lambda p: self.femur.bone(self.to_femur(p))
         return {"tibia": self.tibia.bone, "patella": self.patella.bone, "fibula": self.tibia.fibula}[name]
+
+    def own_frame(self, bone: str, p: Points) -> Points:
+        """Points of the knee frame in the frame that a bone's sickness is said in."""
+        return self.to_femur(p) if bone == "femur" else p
+
+    @cached_property
+    def physis_heights(self) -> dict[str, float]:
+        """Bone -> height (mm, own frame) of its open growth plate."""
+        heights = {}
+        for bone, upwards in (("femur", 1.0), ("tibia", -1.0)):
+            distance = self.sickness.physis_mm(bone)
+            if distance is not None:
+                shape = self.femur.bone if bone == "femur" else self.tibia.bone
+                heights[bone] = end_of(bone, shape) + upwards * distance
+        return heights
 
     # -- cartilage thickness on the bone surface -------------------------------------------------------------------
 
@@ -261,6 +286,18 @@ class Fields:
     def fibula(self) -> np.ndarray:
         """Distance to the fibula."""
         return self.anatomy.tibia.fibula(self.p)
+
+    def grown(self, bone: str) -> np.ndarray:
+        """Distance to a bone with its osteophytes."""
+        plain = getattr(self, bone)
+        if not any(o.bone == bone for o in self.anatomy.sickness.osteophytes):
+            return plain
+        return self.anatomy.sickness.grown(bone, plain, self.anatomy.own_frame(bone, self.p))
+
+    def physis(self, bone: str) -> np.ndarray:
+        """Distance to a bone's open growth plate, a slab across it."""
+        height = self.anatomy.own_frame(bone, self.p)[2] - self.anatomy.physis_heights[bone]
+        return np.maximum(self.grown(bone) - 0.5, np.abs(height) - self.anatomy.sickness.physis_gap_mm / 2)
 
     @cached_property
     def _outers(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:

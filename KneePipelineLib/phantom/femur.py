@@ -24,8 +24,14 @@ _THICKNESS = (
     (-30, (0.2, 0.8, 0.0)), (-5, (0.0, 1.0, 0.0)), (25, (0.0, 0.97, 0.0)), (45, (0.0, 0.75, 0.18)),
     (65, (0.0, 0.2, 0.77)), (85, (0.0, 0.0, 1.0)), (105, (0.0, 0.0, 0.95)), (120, (0.0, 0.0, 0.80)),
 )
-TOP_DEG, POSTERIOR_DEG = 113.0, -138.0
-CREST_MM = 4.0
+TOP_DEG, POSTERIOR_DEG = 102.0, -141.0
+CREST_MM, NOTCH_RIM_MM = 4.0, 2.5
+# How far from the middle the trochlear cartilage reaches to medial and to lateral, by angle, mm: read off the two real
+# footprints carried to this bone. Behind 25 degrees the condyles' sides limit it alone.
+_MEDIAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 32.5), (55, 26.0), (70, 19.5), (90, 16.0), (115, 14.0),
+                 (130, 60.0))
+_LATERAL_REACH = ((-180, 60.0), (5, 60.0), (25, 37.0), (40, 33.0), (60, 30.5), (80, 27.5), (95, 23.5), (115, 15.0),
+                  (130, 60.0))
 
 
 class Femur:
@@ -53,6 +59,7 @@ class Femur:
                                        list(zip(angle, medial - lateral, strict=True)), groove)
         scales = np.array([cartilage.posterior, cartilage.weight_bearing, cartilage.trochlea])
         self._thickness = AngularSpline([(a, float(np.dot(w, scales))) for a, w in _THICKNESS])
+        self._reach = AngularSpline(list(_MEDIAL_REACH), list(_LATERAL_REACH))
 
     def _polar(self, p: Points) -> tuple[np.ndarray, np.ndarray]:
         back, up = self.shape.axis_y - p[1], self.shape.axis_z - p[2]
@@ -116,9 +123,16 @@ class Femur:
         top = 42 * (np.radians(TOP_DEG) - 0.16 * (q[0] + 2) ** 2 / 400 - angle)
         behind = 20 * (angle - float(np.radians(POSTERIOR_DEG)))
         behind = np.where(angle < 2.9, behind, -5).astype(angle.dtype)
-        side = -self.sides(q) - (2.8 + 2.0 * trochlear)
-        sideways = smooth_min(side, self.notch(q) - 1.2, CREST_MM)
-        return smooth_min(sideways, smooth_min(top, behind, CREST_MM), CREST_MM)
+        side = -self.sides(q) - (2.0 + 1.2 * trochlear)
+        (medial, medial_slope), (lateral, lateral_slope) = self._reach(angle)
+        reach, slope = np.where(q[0] > 0, medial, lateral), np.where(q[0] > 0, medial_slope, lateral_slope) / 38
+        side = smooth_min(side, (reach - np.abs(q[0])) / np.sqrt(1 + slope * slope), CREST_MM)
+        edge = smooth_min(side, smooth_min(top, behind, CREST_MM), CREST_MM) + self.cartilage.femoral_rim
+        # Over the crest of the notch it ends on the wall, so far below the condyles' own surface; none grows between
+        # the condyles behind.
+        crest = NOTCH_RIM_MM + smooth_max(self._cam(q), self.sides(q), 7.0)
+        between = smooth_max(np.abs(q[0]) - (self.shape.notch_half_width - 2.0), self.shape.axis_y - q[1], 4.0)
+        return smooth_min(edge, smooth_min(crest, between, 2.0), 2.0).astype(angle.dtype)
 
     def thickness(self, q: Points) -> np.ndarray:
         """Cartilage thickness in mm that the surface point would have far from every edge."""

@@ -106,6 +106,28 @@ class Grid:
         """The same grid moved by an LPS offset in mm."""
         return replace(self, origin=tuple((np.array(self.origin) + offset_mm).tolist()))
 
+    def between(self, low_mm: float, high_mm: float) -> Grid:
+        """The part of the grid whose slices, rows or columns, whichever run most up and down, lie between two heights.
+
+        Raises
+        ------
+        ValueError
+            If nothing of the grid lies there.
+        """
+        axis = int(np.abs(self.direction[2]).argmax())
+        middle = (np.array(self.size) - 1) / 2
+        places = np.repeat(middle[None], self.size[axis], axis=0)
+        places[:, axis] = np.arange(self.size[axis])
+        heights = self.to_physical(places)[:, 2]
+        kept = np.flatnonzero((heights >= low_mm) & (heights <= high_mm))
+        if not len(kept):
+            raise ValueError(f"no part of the grid lies between {low_mm:g} and {high_mm:g} mm")
+        first = np.zeros(3)
+        first[axis] = kept[0]
+        size = list(self.size)
+        size[axis] = len(kept)
+        return replace(self, size=tuple(size), origin=tuple(self.to_physical(first).tolist()))
+
     def volume(self, array: np.ndarray, **meta: object) -> Volume:
         """The array (slices, rows, columns) as a Volume on this grid."""
         if array.shape != self.shape:

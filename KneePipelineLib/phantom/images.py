@@ -45,8 +45,11 @@ def render(knee: object, grid: Grid, sequence: Sequence, *, t2: CartilageT2, sof
     joint += [Layer(layer.name, layer.distance, cartilage(layer.name), layer.bound)
               for layer in knee.label_layers if layer.name in CARTILAGES]
     for bone in BONES:
-        joint.append(Layer(bone, lambda f, b=bone: getattr(f, b), signal["cortex"]))
+        joint.append(Layer(bone, lambda f, b=bone: f.grown(b), signal["cortex"]))
         joint.append(Layer(f"{bone} marrow", lambda f, b=bone: soft_tissue.marrow(b, f), signal["marrow"]))
+    physis = np.zeros(channels + 1, np.float32)
+    physis[:channels] = table(np.array([REFERENCE_T2_MS]))[0]
+    joint += [Layer(f"{bone} physis", lambda f, b=bone: f.physis(b), physis) for bone in knee.anatomy.physis_heights]
     subsamples = tuple(int(np.clip(round(s / FINE_MM), 1, MOST_SAMPLES)) for s in grid.spacing) if soft else (1, 1, 1)
     painted = paint(knee.anatomy, knee.frame, grid, soft_tissue.layers(signal) + joint, signal["air"],
                     subsamples=subsamples, soft=soft)

@@ -15,6 +15,7 @@ from .grid import Grid, rotation_matrix
 from .implicit import normals, project
 from .parameters import KneeParameters
 from .render import Frame, Layer, paint
+from .sickness import HEALTHY, Sickness, end_of
 from .surfaces import TrueSurface, thickness_along_normals
 from .tissues import (
     CONTRASTS,
@@ -51,6 +52,8 @@ class DigitalKnee:
         Lesions of the cartilage.
     parameters : KneeParameters, optional
         Exactly this knee instead of a seeded one.
+    sickness : Sickness, optional
+        Osteophytes, growth plates, effusion.
 
     Raises
     ------
@@ -59,12 +62,14 @@ class DigitalKnee:
     """
 
     def __init__(self, seed: int = 0, side: str = "right", variation: float = 1.0,
-                 defects: tuple[Defect, ...] = (), *, parameters: KneeParameters | None = None) -> None:
+                 defects: tuple[Defect, ...] = (), *, parameters: KneeParameters | None = None,
+                 sickness: Sickness = HEALTHY) -> None:
         if side not in ("right", "left"):
             raise ValueError(f"side is 'right' or 'left', not '{side}'")
         self.seed, self.side, self.variation, self.defects = int(seed), side, float(variation), tuple(defects)
         self.parameters = parameters or KneeParameters.sample(seed, variation)
-        self.anatomy = Anatomy(self.parameters, self.defects)
+        self.sickness = sickness
+        self.anatomy = Anatomy(self.parameters, self.defects, sickness)
         self.frame = self._frame()
 
     def _frame(self) -> Frame:
@@ -83,7 +88,8 @@ class DigitalKnee:
         """The same knee on the other side."""
         other = "left" if self.side == "right" else "right"
         return self._sharing_regions(
-            DigitalKnee(self.seed, other, self.variation, self.defects, parameters=self.parameters))
+            DigitalKnee(self.seed, other, self.variation, self.defects, parameters=self.parameters,
+                        sickness=self.sickness))
 
     @cached_property
     def label_layers(self) -> list[Layer]:
@@ -96,7 +102,9 @@ class DigitalKnee:
             layers.append(Layer(name, lambda f, n=name: f.outer(n)[0], np.array([label]),
                                 bound=lambda f, n=name: f.cartilage_bound(n)))
         for name, label in BONE_LABELS.items():
-            layers.append(Layer(name, lambda f, n=name: getattr(f, n), np.array([label])))
+            layers.append(Layer(name, lambda f, n=name: f.grown(n), np.array([label])))
+        for name in self.anatomy.physis_heights:
+            layers.append(Layer(f"{name} physis", lambda f, n=name: f.physis(n), np.array([L.BACKGROUND])))
         return layers
 
     def labels(self, grid: Grid | None = None) -> Volume:
@@ -183,7 +191,25 @@ class DigitalKnee:
     def with_defects(self, *defects: Defect) -> DigitalKnee:
         """The same knee with these lesions instead of its own."""
         return self._sharing_regions(
-            DigitalKnee(self.seed, self.side, self.variation, defects, parameters=self.parameters))
+            DigitalKnee(self.seed, self.side, self.variation, defects, parameters=self.parameters,
+                        sickness=self.sickness))
+
+    def with_sickness(self, **changes: object) -> DigitalKnee:
+        """The same knee, sick: see :class:`.sickness.Sickness` for what there is; no changes make it healthy again."""
+        return self._sharing_regions(
+            DigitalKnee(self.seed, self.side, self.variation, self.defects, parameters=self.parameters,
+                        sickness=replace(self.sickness, **changes) if changes else HEALTHY))
+
+    def with_flexion(self, degrees: float) -> DigitalKnee:
+        """The same knee, bent by so many degrees."""
+        return self._sharing_regions(
+            self.with_parameters(femur=replace(self.parameters.femur, flexion_deg=float(degrees))))
+
+    def showing(self, grid: Grid, femur_mm: float = np.inf, tibia_mm: float = np.inf) -> Grid:
+        """The part of a grid that shows so many mm of femur above its distal end, and of tibia below its highest."""
+        ends = {bone: np.array([0.0, 0.0, end_of(bone, self.anatomy.bone(bone))]) for bone in ("femur", "tibia")}
+        low, high = (float(self.frame.to_physical(ends[bone])[2]) for bone in ("tibia", "femur"))
+        return grid.between(low - tibia_mm, high + femur_mm)
 
     def _sharing_regions(self, other: DigitalKnee) -> DigitalKnee:
         """Hand on the subregions' borders if known: neither defects nor the side move them."""
@@ -194,7 +220,7 @@ class DigitalKnee:
     def with_parameters(self, **parts: object) -> DigitalKnee:
         """The same knee with whole parameter groups replaced (``cartilage=CartilageParameters(...)``)."""
         return DigitalKnee(self.seed, self.side, self.variation, self.defects,
-                           parameters=replace(self.parameters, **parts))
+                           parameters=replace(self.parameters, **parts), sickness=self.sickness)
 
     # -- the truth -------------------------------------------------------------------------------------------------
 

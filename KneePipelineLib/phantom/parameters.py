@@ -91,30 +91,35 @@ class PatellaParameters:
 
 @dataclass(frozen=True)
 class CartilageParameters:
-    """Thickness scales (about the thickness in mm at the thickest place) and coverage."""
+    """Thickness scales (about the thickness in mm at the thickest place), half axes of the tibial pattern and of the
+    patella's cover, and by how many mm each footprint is wider than usual all around (``*_rim``)."""
 
-    trochlea: float = 3.1
+    trochlea: float = 2.9
     weight_bearing: float = 2.35
     posterior: float = 2.2
     medial_tibia: float = 2.9
-    lateral_tibia: float = 3.5
-    patella: float = 3.9
+    lateral_tibia: float = 3.3
+    patella: float = 3.6
     ripple: float = 0.06
     taper_mm: float = 1.6
-    medial_tibia_half_axes: tuple[float, float] = (13.0, 20.0)
-    lateral_tibia_half_axes: tuple[float, float] = (13.5, 17.0)
-    patella_half_axes: tuple[float, float] = (18.5, 15.5)
+    medial_tibia_half_axes: tuple[float, float] = (16.0, 21.5)
+    lateral_tibia_half_axes: tuple[float, float] = (16.5, 19.5)
+    patella_half_axes: tuple[float, float] = (19.2, 16.0)
+    femoral_rim: float = 0.0
+    medial_tibia_rim: float = 0.0
+    lateral_tibia_rim: float = 0.0
+    patella_rim: float = 0.0
 
 
 @dataclass(frozen=True)
 class MeniscusParameters:
     """Outer and inner half axes (x, y) of the two rings, and how far towards the spine they are open."""
 
-    medial_outer: tuple[float, float] = (15.5, 22.0)
-    medial_inner: tuple[float, float] = (7.0, 11.5)
+    medial_outer: tuple[float, float] = (18.0, 22.5)
+    medial_inner: tuple[float, float] = (8.0, 11.5)
     medial_opening: float = 7.5
-    lateral_outer: tuple[float, float] = (16.0, 18.5)
-    lateral_inner: tuple[float, float] = (7.0, 8.5)
+    lateral_outer: tuple[float, float] = (17.0, 19.0)
+    lateral_inner: tuple[float, float] = (7.5, 8.5)
     lateral_opening: float = 11.0
     height: float = 6.5
     extrusion: float = 0.0
@@ -154,6 +159,9 @@ SPREAD = {
 }
 """Standard deviations; draws are cut at two of them so that every knee stays a knee."""
 
+RIM_SPREAD = {"femoral_rim": 0.4, "medial_tibia_rim": 0.5, "lateral_tibia_rim": 0.6, "patella_rim": 0.6}
+"""The same for the width of the footprints, mm."""
+
 ALLOWED = {"flexion_deg": (0.0, 12.0), "extrusion": (0.0, 2.0)}
 
 
@@ -188,6 +196,9 @@ class KneeParameters:
         ripples = tuple(Waves.sample(rng) for _ in range(4))
         cut = np.clip(rng.normal(size=7), -2, 2) * variation
         ripple = parts["cartilage"].ripple * min(variation, 1.5)
-        parts["cartilage"] = replace(parts["cartilage"], ripple=ripple)
+        # from a stream of their own, so that everything drawn above is the same as before there were rims
+        rims = np.clip(np.random.default_rng([int(seed), 16]).normal(size=len(RIM_SPREAD)), -2, 2) * variation
+        rims = {name: float(sd * draw) for (name, sd), draw in zip(RIM_SPREAD.items(), rims, strict=True)}
+        parts["cartilage"] = replace(parts["cartilage"], ripple=ripple, **rims)
         return cls(**parts, ripples=ripples, scale=float(1 + 0.035 * cut[0]),
                    rotation_deg=tuple((3.0 * cut[1:4]).tolist()), translation_mm=tuple((2.5 * cut[4:7]).tolist()))

@@ -57,7 +57,7 @@ class Patella:
         """Millimetres inside the edge of the cartilage, for points on the bone surface (knee frame)."""
         local = self.local(q)
         a, b = self.cartilage.patella_half_axes
-        edge = -ellipse(local[0] - 0.3, local[2] - 3.0, a, b)
+        edge = -ellipse(local[0] - 0.3, local[2] - 3.0, a, b) + self.cartilage.patella_rim
         return smooth_min(edge, 2 + self._facets(local) * 2, 2.0)
 
     def thickness(self, q: Points) -> np.ndarray:

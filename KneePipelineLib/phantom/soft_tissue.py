@@ -81,8 +81,10 @@ def _vessels(f: Fields) -> np.ndarray:
 
 def _fluid_in_recesses(f: Fields) -> np.ndarray:
     patella = f.anatomy.patella
-    pouch = ellipsoid(f.p, (0.0, patella.y + 3.0, patella.shape.centre_z + 30), (15.0, 2.2, 13.0))
-    popliteal = ellipsoid(f.p, (-20.0, 27.0, 0.0), (6.0, 2.0, 7.0))
+    swollen = f.anatomy.sickness.effusion
+    pouch = ellipsoid(f.p, (0.0, patella.y + 3.0, patella.shape.centre_z + 30),
+                      (15.0 + 13.0 * swollen, 2.2 + 9.0 * swollen, 13.0 + 14.0 * swollen))
+    popliteal = ellipsoid(f.p, (-20.0, 27.0, 0.0), (6.0 + 6.0 * swollen, 2.0 + 5.0 * swollen, 7.0 + 8.0 * swollen))
     return smooth_min(pouch, popliteal, 1.0)
 
 
@@ -113,4 +115,4 @@ def layers(signal: dict[str, np.ndarray]) -> list[Layer]:
 def marrow(bone: str, f: Fields) -> np.ndarray:
     """Distance to a bone's marrow: the cortex is a thin plate at the joint and thick along the shafts."""
     away = np.abs(f.p[2] - 12.0)
-    return getattr(f, bone) + 0.45 + 2.0 * smoothstep((away - 38) / 35)
+    return f.grown(bone) + 0.45 + 2.0 * smoothstep((away - 38) / 35)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .implicit import Points, capsule, ellipse, ellipsoid, smooth_max, smooth_min, smoothstep
+from .implicit import Points, capsule, ellipsoid, smooth_max, smooth_min, smoothstep
 from .parameters import CartilageParameters, TibiaParameters, Waves
 
 _TUBERCLES = ((4.5, -1.0, 4.2, 8.0, 1.0), (-5.0, 2.0, 4.2, 7.0, 0.9))
@@ -78,12 +78,24 @@ class Tibia:
         return smooth_min(body, ellipsoid(p, (-3.0, -24.0, -38.0), (9.0, 7.0, 13.0)), 6.0)
 
     def coverage(self, q: Points, side: str) -> np.ndarray:
-        """Millimetres inside the edge of the medial or lateral cartilage, for points on the bone surface."""
-        medial = side == "medial"
-        centre = self.shape.medial_x if medial else self.shape.lateral_x
-        a, b = self.cartilage.medial_tibia_half_axes if medial else self.cartilage.lateral_tibia_half_axes
-        edge = smooth_min(-ellipse(q[0] - centre, q[1], a, b), -self.outline(q) - 2.2, 2.0)
-        return np.minimum(edge, 4 - np.abs(self.top(q)) * 2)
+        """Millimetres inside the edge of the medial or lateral cartilage, for points on the bone surface.
+
+        Outside, a plate ends a little within the bone's margin; towards the spine the medial one is straight and gives
+        way behind, the lateral one is straight behind and gives way in front, where it ends before the margin: read off
+        the two real footprints carried to this bone.
+        """
+        x, y, _ = q
+        shrink, c = self.shape.half_width / 37.5, self.cartilage
+        margin = -self.outline(q) - 1.8
+        if side == "medial":
+            behind = np.maximum(y - 2.0, 0)
+            inner = (x - shrink * (6.0 + 0.038 * behind * behind)) / np.sqrt(1 + (0.076 * behind) ** 2)
+            edge = smooth_min(smooth_min(margin, inner, 4.0), 21.0 - np.abs(y + 0.5), 4.0) + c.medial_tibia_rim
+        else:
+            before = np.maximum(2.0 - y, 0)
+            inner = (-shrink * (4.8 + 0.035 * before * before) - x) / np.sqrt(1 + (0.07 * before) ** 2)
+            edge = smooth_min(smooth_min(margin, inner, 4.0), 18.2 - np.abs(y - 2.2), 4.0) + c.lateral_tibia_rim
+        return np.minimum(edge, 5.2 - np.abs(self.top(q)) * 2).astype(x.dtype)
 
     def thickness(self, q: Points, side: str) -> np.ndarray:
         """Thickness in mm of that cartilage far from its edge."""

@@ -108,13 +108,14 @@ def measures(surface: TrueSurface, chosen: np.ndarray, volume: np.ndarray, scale
     """
     area, covered = (np.where(chosen, a, 0) * scale**2 for a in (surface.area_mm2, surface.covered_mm2))
     thickness = surface.thickness_mm * scale
-    total, c_total = area.sum(), covered.sum()
+    total, c_total = area.sum(), min(covered.sum(), area.sum())  # both are read off the lattice's triangles
+    bare = total - c_total
     mean = float((covered * thickness).sum() / c_total) if c_total else 0.0
     spread = float(np.sqrt((covered * (thickness - mean) ** 2).sum() / c_total)) if c_total else 0.0
     return {
         "mm_mean": mean, "mm_std": spread, "mm_median": _weighted_median(thickness, covered),
         "VC_mm3": float(volume[chosen].sum() * scale**3), "tAB_mm2": float(total), "cAB_mm2": float(c_total),
-        "dAB_mm2": float(total - c_total), "dAB_percent": float(100 * (total - c_total) / total) if total else 0.0,
+        "dAB_mm2": float(bare), "dAB_percent": float(100 * bare / total) if total else 0.0,
         "ThC_tAB_mm": float((covered * thickness).sum() / total) if total else 0.0, "ThC_cAB_mm": mean,
     }
 

@@ -15,6 +15,7 @@ from types import FrameType
 
 from ..errors import EXIT_DONE, EXIT_PIPELINE_ERROR, CancelledError, ConfigError, KneePipelineError
 from ..job import JobOptions
+from ..measures_version import MEASURES_VERSION, changed_since, version_in
 from ..system.guard import Guardian
 from ..system.memory import check_memory
 from ..system.processes import kill_token
@@ -175,6 +176,10 @@ class Orchestrator:
         self._enter(State.INIT, "Starting")
         if lock.was_stale:
             job.warn("RECOVERED", "The run before this one was ended from outside; finished steps are kept.")
+        changed = changed_since(version_in(job.out) or MEASURES_VERSION)
+        if changed:
+            job.warn("MEASURES_CHANGED", f"Results of an earlier version lie here and are replaced. {changed} "
+                     "Do not compare the new numbers with the old ones.")
         write_json(job.out / "config.json", self.options.to_dict())
         if self.options.unknown:
             job.warn("UNKNOWN_OPTIONS", "Not understood, but kept in config.json: "

@@ -173,6 +173,8 @@ def _no_shape(options: JobOptions, results: Results) -> str:
         return "the shape model was not asked for"
     if results.get("segmentation", {}).get("confidence") == "low":
         return "the confidence in the segmentation is low"
+    if results.get("surfaces", {}).get("growth_plates"):
+        return "the growth plates are open, and the shape models know adult bones only"
     cartilage = results.get("review", {}).get("femoral_cartilage") is not False
     if not cartilage and not options.perform_bone_only_nsm:
         return "there is no femoral cartilage"

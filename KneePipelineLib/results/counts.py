@@ -13,7 +13,11 @@ from ..imaging.labels import (
     LATERAL_POSTERIOR,
     REGIONS,
 )
+from ..imaging.slices import slice_axis
 from ..imaging.volume import Volume
+
+FACING = float(np.cos(np.radians(35)))
+"""Cosine with the slice direction above which thickness is read across slices rather than within them."""
 
 _FEMORAL = range(ANTERIOR_FEMORAL, LATERAL_POSTERIOR + 1)
 
@@ -31,19 +35,24 @@ def region_counts(
     labels, subregions : Volume, optional
         Canonical labels, without and with femoral subregions; one of them suffices for the voxels.
     surfaces : mapping of str to BoneSurface, optional
-        For ``vertices_total`` (in tAB), ``vertices_covered`` (in cAB) and ``vertices_field`` (in ``mm_mean``).
+        For ``vertices_total`` (in tAB), ``vertices_covered`` (in cAB), ``vertices_field`` (in ``mm_mean``) and, where
+        slices are thick, ``vertices_along_slices``: those in tAB whose bone faces along the slice direction.
     """
     counts: dict[str, dict[str, int]] = {}
     volume = subregions if subregions is not None else labels
     if volume is not None:
         _add(counts, "voxels", histogram(volume.array), names=(*REGIONS, "med_meniscus", "lat_meniscus"),
              divided=subregions is not None)
+    axis = None if volume is None else slice_axis(volume.spacing)
     for surface in (surfaces or {}).values():
         covered = np.isfinite(surface.thickness_mm)
         own = [n for n in REGIONS if _bone(n) == surface.bone]
         _add(counts, "vertices_total", histogram(surface.total_region), own)
         _add(counts, "vertices_covered", histogram(surface.region[covered]), own)
         _add(counts, "vertices_field", histogram(surface.field_region), own)
+        if axis is not None:
+            facing = np.abs(surface.normals @ volume.direction[:, axis]) > FACING
+            _add(counts, "vertices_along_slices", histogram(surface.total_region[facing]), own)
     return counts
 
 

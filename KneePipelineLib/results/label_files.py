@@ -14,6 +14,8 @@ from .threads import in_threads
 _KINDS = {
     "labels": ("all_labels", "all-labels", ("nrrd", "nii.gz"), "Bones, cartilages and menisci"),
     "subregions": ("subregion_labels", "subregions-labels", ("nrrd", "nii.gz"), "Labels with femoral subregions"),
+    "parts": ("fine_region_labels", "fine-regions-labels", ("nrrd",),
+              "Cartilage by subregion: the sixteen, trochlea and patella in halves"),
     "depth": ("depth_labels", "depth_seg", ("nrrd",),
               f"Cartilage layers: region + {DEEP_OFFSET} deep, + {SUPERFICIAL_OFFSET} superficial"),
 }
@@ -26,6 +28,7 @@ def write_label_files(
     labels: Volume | None = None,
     subregions: Volume | None = None,
     depth: Volume | None = None,
+    parts: Volume | None = None,
 ) -> list[Output]:
     """Write those label maps that are given, under the names of the design's section 8, side by side.
 
@@ -35,8 +38,9 @@ def write_label_files(
         Where they go.
     prefix : str
         Beginning of the file names.
-    labels, subregions, depth : Volume, optional
-        ``<prefix>_all-labels``, ``<prefix>_subregions-labels`` (both .nrrd and .nii.gz), ``<prefix>_depth_seg.nrrd``.
+    labels, subregions, depth, parts : Volume, optional
+        ``<prefix>_all-labels``, ``<prefix>_subregions-labels`` (both .nrrd and .nii.gz), ``<prefix>_depth_seg.nrrd``,
+        ``<prefix>_fine-regions-labels.nrrd``.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def write_label_files(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    volumes = {"labels": labels, "subregions": subregions, "depth": depth}
+    volumes = {"labels": labels, "subregions": subregions, "depth": depth, "parts": parts}
     outputs, calls = [], []
     for kind, volume in volumes.items():
         if volume is None:
@@ -60,7 +64,7 @@ def write_label_files(
 
 
 def label_outputs(prefix: str, kind: str) -> list[Output]:
-    """The listing of one kind of label map: ``labels``, ``subregions`` or ``depth``."""
+    """The listing of one kind of label map: ``labels``, ``subregions``, ``depth`` or ``parts``."""
     role, stem, suffixes, title = _KINDS[kind]
     first = f"{checked_prefix(prefix)}_{stem}.{suffixes[0]}"
     roles: Mapping[str, str] = {"nrrd": role, "nii.gz": f"{role}_nifti"}

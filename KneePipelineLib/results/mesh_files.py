@@ -20,6 +20,8 @@ from .threads import in_threads
 
 THICKNESS_ARRAY = "thickness (mm)"
 REGION_ARRAY = "region"
+SUBREGION_ARRAY = "subregion"
+DENUDED_ARRAY = "denuded"
 _TITLE = "KneePipeline surface in mm; SPACE=LPS"
 _VTK_TYPES = {"float32": "float", "float64": "double", "uint8": "unsigned_char", "int32": "int"}
 
@@ -139,6 +141,8 @@ def _bone_arrays(surface: object) -> dict[str, np.ndarray]:
     return {
         THICKNESS_ARRAY: np.asarray(surface.thickness_mm, dtype=np.float32),
         REGION_ARRAY: np.asarray(surface.region, dtype=np.uint8),
+        SUBREGION_ARRAY: np.asarray(surface.subregion, dtype=np.uint8),
+        DENUDED_ARRAY: ((surface.total_region > 0) & ~np.isfinite(surface.thickness_mm)).astype(np.uint8),
     }
 
 

@@ -11,13 +11,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..imaging.labels import BY_NAME, BY_VALUE, CARTILAGES, REGIONS
+from ..imaging.labels import BY_NAME, BY_VALUE, CARTILAGES, LATERAL_MENISCUS, MEDIAL_MENISCUS, REGIONS
+from ..imaging.slices import slice_axis
 from ..imaging.volume import Volume
 from .counts import histogram
 from .pieces import astray_percent
 from .rules import EVERYTHING, RULES, SAID_BY_A_RULE, T2
 from .tables import number
-from .wording import SIDE_SOURCES, title_of
+from .wording import REGION_BONES, SIDE_SOURCES, title_of
+
+MENISCI = (MEDIAL_MENISCUS, LATERAL_MENISCUS)
+SLICE_SHARE = 0.6
+"""Slices thicker than this share of the mean thickness are thick."""
 
 _ORDER = ("ok", "check", "poor")
 T2_PARTS = ("echoes", "t2")
@@ -58,7 +63,7 @@ class KneeFacts:
 
 def check_knee(facts: KneeFacts) -> list[dict]:
     """Every rule that fires on a knee, in the order of the table."""
-    finders = (_thickness, _labels, _confidence, _side, _menisci, _t2, _shape)
+    finders = (_thickness, _footprint, _labels, _confidence, _side, _menisci, _t2, _shape)
     found = [finding for look in finders for finding in look(facts)]
     order = list(RULES)
     return sorted(found, key=lambda finding: order.index(finding["code"]))
@@ -111,20 +116,50 @@ def already_said(warning: Mapping, checks: list[dict], notices: Sequence[Mapping
             or any(check["code"] in SAID_BY_A_RULE.get(warning["code"], ()) for check in checks))
 
 
+def _footprint(facts: KneeFacts) -> Iterator[dict]:
+    """Passes on that a bone has no footprint, to each of its regions."""
+    for code, sentence in facts.warnings:
+        if code == "FOOTPRINT_NOT_FITTED":
+            for region in (r for r in REGIONS if r in facts.regions and f" {REGION_BONES[r]} " in sentence):
+                yield RULES[code].finding(sentence, region)
+
+
 def _thickness(facts: KneeFacts) -> Iterator[dict]:
     for region in REGIONS if facts.regions else ():
         measures, title = facts.regions.get(region), title_of(region)
         mean = number((measures or {}).get("mm_mean"))
+        if mean is None and number((measures or {}).get("dAB_percent")) == 100:
+            yield from _outside("DENUDED_BONE", region, 100.0, f"{title}: all of the bone is bare; worn, or missed by "
+                                "the segmentation.")
+            continue
         if mean is None:
             yield RULES["REGION_MISSING"].finding(f"{title}: no cartilage was measured.", region)
             continue
         yield from _outside("THICKNESS_RANGE", region, mean, f"{title}: a mean thickness of {mean:.2f} mm is outside "
                             "LOW to HIGH mm.")
+        if "ThC_cAB_mm" in measures and number(measures["ThC_cAB_mm"]) is None:
+            yield RULES["NO_COVERED_BONE"].finding(f"{title}: a mean thickness of {mean:.2f} mm was read, but no "
+                                                   "cartilage lies on the bone of this region.", region)
+        yield from _across_slices(facts, region, mean)
         denuded = number(measures.get("dAB_percent"))
         yield from _outside("DENUDED_BONE", region, denuded, f"{title}: {denuded or 0:.0f} % of the bone is bare; a "
                             "defect, or missed by the segmentation.")
         vertices = facts.counts.get(region, {}).get("vertices_field")
         yield from _outside("FEW_POINTS", region, vertices, f"{title}: only {vertices} surface points were measured.")
+
+
+def _across_slices(facts: KneeFacts, region: str, mean_mm: float) -> Iterator[dict]:
+    """Where slices are thick against the cartilage, and the bone of a region faces along them."""
+    axis = None if facts.labels is None else slice_axis(facts.labels.spacing)
+    counts = facts.counts.get(region, {})
+    if axis is None or not counts.get("vertices_total"):
+        return
+    slice_mm = float(facts.labels.spacing[axis])
+    percent = 100 * counts.get("vertices_along_slices", 0) / counts["vertices_total"]
+    if slice_mm > SLICE_SHARE * mean_mm:
+        yield from _outside("SLICE_DIRECTION", region, round(percent, 1), f"{title_of(region)}: {percent:.0f} % of its "
+                            f"bone faces along slices of {slice_mm:.1f} mm, more than HIGH %: cartilage of "
+                            f"{mean_mm:.1f} mm is read across fewer than two of them there.")
 
 
 def _labels(facts: KneeFacts) -> Iterator[dict]:
@@ -149,7 +184,7 @@ def _labels(facts: KneeFacts) -> Iterator[dict]:
                 structure.name, round(volume_ml, 3)) | {"unit": "ml", "limits": [low, high]}
         yield from _outside("SEVERAL_PIECES", structure.name, round(percent, 2), f"{structure.title}: {percent:.0f} % "
                             "of it lies apart from its largest piece.")
-        if value in CARTILAGES and value in faces:
+        if value in (*CARTILAGES, *MENISCI) and value in faces:
             yield RULES["CARTILAGE_AT_BORDER"].finding(
                 f"{structure.title} reaches the edge of the image; part of it may be cut off.", structure.name)
 

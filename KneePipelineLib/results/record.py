@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.labels import BY_NAME, REGIONS
+from ..imaging.labels import BY_NAME, REGION_OF, REGIONS, SUMS
 from ..imaging.volume import Volume
+from ..measures_version import MEASURES_VERSION
 from ..system.atomic import write_text
 from . import quality
 from .counts import region_counts
@@ -25,7 +26,7 @@ from .rules import ACTIONS, MENISCUS, T2, THICKNESS
 from .shape_record import shape_facts
 from .t2_files import t2_counts, t2_record
 from .tables import json_text, number
-from .wording import MENISCUS_TABLE, T2_TABLE, severity_of, title_of, without_paths
+from .wording import JOINT_TABLE, MENISCUS_TABLE, T2_TABLE, severity_of, title_of, without_paths
 
 SCHEMA_VERSION = "1.3"
 
@@ -40,6 +41,9 @@ def build_results(
     other_sides: Mapping[str, str] | None = None,
     regions: Mapping[str, Mapping[str, float]] | None = None,
     menisci: Mapping[str, Mapping[str, float]] | None = None,
+    fine: Mapping[str, Mapping[str, float]] | None = None,
+    sums: Mapping[str, Mapping[str, float]] | None = None,
+    joint: Mapping[str, float] | None = None,
     t2: Mapping[str, object] | None = None,
     fits: Mapping[str, Mapping[str, object]] | None = None,
     scores: Mapping[str, object] | None = None,
@@ -70,7 +74,7 @@ def build_results(
         ``right``, ``left`` or ``unknown``; how it was found: ``option``, ``labels``, ``header``, ``truth``, ``none``.
     other_sides : mapping of source to side, optional
         What other sources say, for the quality check: ``header``, ``name`` (of the input), ``labels_name``.
-    regions, menisci : mapping, optional
+    regions, menisci, fine, sums, joint : mapping, optional
         As `morphometry.KneeMorphometry`'s.
     t2 : mapping, optional
         As `t2_files.write_t2_files` takes it; its regional measures join those of ``regions``.
@@ -112,6 +116,7 @@ def build_results(
     warning_list = [_warning(code, sentence) for code, sentence in warnings]
     record = {
         "schema_version": SCHEMA_VERSION,
+        "measures_version": MEASURES_VERSION,
         "prefix": checked_prefix(prefix),
         "status": "complete" if not errors else "partial" if regions or t2 or shape else "failed",
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -127,6 +132,12 @@ def build_results(
         "errors": [_error(e) for e in errors],
         "skipped": [{"part": part, "reason": without_paths(reason)} for part, reason in skipped],
     }
+    if fine:
+        record["subregions"] = {name: _subregion(name, fine[name], checks) for name in fine}
+        record["sums"] = {name: {"title": f"{' + '.join(SUMS[name])}, sum of thickness", "ThC_tAB_mm":
+                                 number(values["ThC_tAB_mm"])} for name, values in (sums or {}).items()}
+    if joint:
+        record["joint"] = {name: number(joint.get(name)) for name in JOINT_TABLE}
     if t2:
         record["t2"] = plain(t2_record(t2))
     if shape:
@@ -204,6 +215,16 @@ def _region(region: str, measures: Mapping[str, float], counts: Mapping[str, int
         "flag": quality.flag_of(region, checks, *about),
     }
     return {**entry, "counts": dict(counts)} if counts else entry
+
+
+def _subregion(name: str, measures: Mapping[str, float], checks: list[dict]) -> dict:
+    """A plate or fine region; what throws doubt on the region it belongs to throws doubt on it."""
+    entry = {"title": title_of(name), "region": REGION_OF[name],
+             "measures": {measure: number(value) for measure, value in measures.items()},
+             "flag": quality.flag_of(REGION_OF[name], checks, THICKNESS)}
+    if name in BY_NAME:
+        entry |= {"label": BY_NAME[name].value, "color": list(BY_NAME[name].color)}
+    return entry
 
 
 def _meniscus(name: str, measures: Mapping[str, float], counts: Mapping[str, int] | None, checks: list[dict]) -> dict:

@@ -13,6 +13,14 @@ WORKS = {
               "Med Imaging 2004;23:903-921.",
     "bscore": "Bowes MA, Kacena K, Alabas OA, et al. Machine-learning, MRI bone shape and important clinical outcomes "
               "in osteoarthritis: data from the Osteoarthritis Initiative. Ann Rheum Dis 2021;80:502-508.",
+    "extrusion": "Svensson F, Felson DT, Turkiewicz A, et al. Scrutinizing the cut-off for \"pathological\" meniscal "
+                 "body extrusion on knee MRI. Eur Radiol 2019;29:2616-2623.",
+    "interpolation": "Herman GT, Zheng J, Bucholtz CA. Shape-based interpolation. IEEE Comput Graph Appl "
+                     "1992;12:69-79.",
+    "subregions": "Wirth W, Eckstein F. A technique for regional analysis of femorotibial cartilage thickness based on "
+                  "quantitative magnetic resonance imaging. IEEE Trans Med Imaging 2008;27:737-744.",
+    "footprints": "Gatti AA. pyMSKT (PyPI mskt 0.1.22, MIT licence), whose two example label maps the footprints were "
+                  "made from.",
     "distances": "Taha AA, Hanbury A. Metrics for evaluating 3D medical image segmentation: analysis, selection, and "
                  "tool. BMC Med Imaging 2015;15:29.",
 }

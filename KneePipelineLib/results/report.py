@@ -90,6 +90,8 @@ def report_html(
                 tables.confidence_table(record)),
         section("Cartilage thickness", thickness_section(record, surfaces or {}, axes, detail)),
         section("Regions", tables.region_chart(record), tables.region_table(record)),
+        section("Subregions", tables.subregion_table(record)),
+        section("The joint", tables.joint_table(record)),
         section("T2", t2_section(record, t2_map, labels, image, detail)),
         section("Shape of the femur", shape_section(record, shapes, axes)),
         section("Menisci", tables.meniscus_table(record)),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from ..imaging.slices import slice_axis
 from ..morphometry import MorphometryOptions
+from ..morphometry.footprint import CORE_MM, DEEP_MM
 from .markup import paragraph, text
 from .references import References
 from .report_t2 import t2_method
@@ -134,10 +138,28 @@ def _morphometry(record: Mapping, cited: References) -> str:
         "surface, and the vertex takes the region label found along its ray.",
         "The femoral cartilage is divided at the trochlear notch and at 60 % of the way from there to the most "
         "posterior cartilage, in a frame derived from the bones themselves.",
-        f"Bare bone counts as denuded where cartilage encloses it, after a geodesic closing of {defaults.closing_mm:g} "
-        "mm; a compartment that is bare to its edge is therefore underestimated.",
+        "The total area of subchondral bone (tAB) is what cartilage covers or would cover in health: the footprints of "
+        f"two healthy knees {cited('footprints')} were carried to each bone by a trimmed affine match of the surfaces "
+        "with smooth bends, moved to the person's own intact rim, and joined with the person's cartilage. Bare bone is "
+        f"denuded where cartilage encloses it, or where it lies more than {DEEP_MM:g} mm inside the footprint in a "
+        f"patch that reaches {CORE_MM:g} mm deep. Femoral regions are found as if lost cartilage were there; mean, SD "
+        "and median thickness (mm) keep pyMSKT's rule, with regions from the cartilage there is.",
+        "Tibial plates are divided into a central ellipse of 20 % of tAB and the external, internal, anterior and "
+        f"posterior parts around it, the weight-bearing femur into thirds of its width {cited('subregions')}; the "
+        "weight-bearing femur ends at 60 % of the distance from the trochlear notch to the back of the condyles.",
         f"Measures are named after Eckstein et al. {cited('measures')}.",
+        *(("Extrusion is the distance of the meniscus from the bony margin of the tibial plateau without osteophytes, "
+           "along the tibia's medial-lateral axis (plane of the plateau, long axis of the outline), as the mean over "
+           f"the middle fifth of the compartment {cited('extrusion')}.",) if record["menisci"] else ()),
     ))
+
+
+def _interpolation(record: Mapping, cited: References) -> tuple[str, ...]:
+    spacing = np.array(record["input"].get("spacing_mm") or (1.0, 1.0, 1.0))
+    if slice_axis(spacing) is None:
+        return ()
+    return (f"Labels were interpolated between the slices ({spacing.max():.2g} mm apart) by shape before surfaces were "
+            f"made {cited('interpolation')}.",)
 
 
 def _shape(record: Mapping, cited: References) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..imaging.labels import PLATES
 from .markup import MISSING, Column, flag, number, paragraph, swatch, table, text
 from .quality import flag_of
-from .wording import MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE, UNIT_SIGNS
+from .wording import JOINT_TABLE, MEASURE_TABLE, MENISCUS_TABLE, T2_TABLE, UNIT_SIGNS
 
 _COVERED, _AREA, _ECKSTEIN = "Thickness (mm)", "Subchondral bone", "Area-weighted (mm)"
 _COLUMNS = (
@@ -15,6 +16,13 @@ _COLUMNS = (
     ("tAB_mm2", _AREA, "tAB mm²"), ("cAB_mm2", _AREA, "cAB mm²"), ("dAB_mm2", _AREA, "dAB mm²"),
     ("dAB_percent", _AREA, "dAB %"),
     ("ThC_tAB_mm", _ECKSTEIN, "ThC tAB"), ("ThC_cAB_mm", _ECKSTEIN, "ThC cAB"),
+)
+_FINE_COLUMNS = (
+    ("VC_mm3", "Volume", "VC mm³"), ("VCtAB_mm", "Volume", "VCtAB mm"),
+    ("tAB_mm2", _AREA, "tAB mm²"), ("cAB_mm2", _AREA, "cAB mm²"), ("dAB_percent", _AREA, "dAB %"),
+    ("AC_mm2", "Surface", "AC mm²"), ("ThC_tAB_mm", _ECKSTEIN, "ThC tAB"), ("ThC_cAB_mm", _ECKSTEIN, "ThC cAB"),
+    ("ThC_cAB_std_mm", "Over the surface", "SD mm"), ("ThC_cAB_cv_percent", "Over the surface", "CV %"),
+    ("aMiv_mm", "Extremes (mm)", "aMiv"), ("aMav_mm", "Extremes (mm)", "aMav"),
 )
 _ALL = {**MEASURE_TABLE, **T2_TABLE}
 _TRUTH_SHOWN = ("mm_mean", "VC_mm3", "tAB_mm2", "dAB_mm2", "t2_ms_mean")
@@ -58,6 +66,36 @@ def region_table(record: Mapping) -> str:
         if name == "fem_cart":
             emphasised.append(index)
     return table("Cartilage by region; abbreviations are explained under Methods.", columns, rows, emphasised)
+
+
+def subregion_table(record: Mapping) -> str:
+    """Plates, the sixteen subregions and the halves of trochlea and patella, and the sums of thickness."""
+    entries = record.get("subregions") or {}
+    if not entries:
+        return ""
+    columns = [Column("Name"), Column("Region"), *(Column(heading, group) for _, group, heading in _FINE_COLUMNS),
+               Column("Flag", " ")]
+    rows, plates = [], []
+    for name, entry in entries.items():
+        if name in PLATES:
+            plates.append(len(rows))
+        cells = [number(entry["measures"].get(m), MEASURE_TABLE[m].decimals) for m, _, _ in _FINE_COLUMNS]
+        rows.append([swatch(entry.get("color")) + text(name), text(entry["title"].split(" (")[0]), *cells,
+                     flag(entry["flag"])])
+    sums = [[text(name), text(entry["title"]), number(entry["ThC_tAB_mm"], 2)]
+            for name, entry in record.get("sums", {}).items()]
+    return table("Plates and their subregions, by their published names.", columns, rows, plates) + (table(
+        "Femorotibial sums of thickness over tAB.", [Column("Name"), Column("Sum of"), Column("mm")], sums)
+        if sums else "")
+
+
+def joint_table(record: Mapping) -> str:
+    """Joint space, width and position."""
+    values = record.get("joint") or {}
+    rows = [[text(about.heading), f"{number(values.get(name), about.decimals)} {UNIT_SIGNS[about.unit]}",
+             text(about.definition)] for name, about in JOINT_TABLE.items() if values.get(name) is not None]
+    return table("The joint as it lay in the scanner, unloaded.",
+                 [Column("Measure"), Column("Value"), Column("What it is")], rows) if rows else ""
 
 
 def meniscus_table(record: Mapping) -> str:

@@ -63,9 +63,9 @@ def at_a_glance(record: Mapping) -> str:
     items = []
     for region in _GLANCE:
         entry = record["regions"].get(region)
-        mean = entry["measures"].get("mm_mean") if entry else None
+        mean = entry["measures"].get("ThC_tAB_mm") if entry else None
         if mean is not None:
-            items.append((entry["title"], number(mean, 2), "mm mean"))
+            items.append((entry["title"], number(mean, 2), "mm over tAB"))
     t2 = record["regions"].get("fem_cart", {}).get("measures", {}).get("t2_ms_mean")
     if t2 is not None:
         items.append(("T2, femur", number(t2, 1), "ms mean"))

@@ -5,8 +5,10 @@ is ill. `quality` applies them.
 
 Sources. Thickness: published regional means of healthy and osteoarthritic knees lie between about 1 and 4 mm (Eckstein
 et al., Osteoarthritis Cartilage 2006;14:974-983, and the cohorts that followed it). Volumes: see
-`segmentation.PLAUSIBLE_ML`. T2: regional means of cartilage at 1.5 and 3 T lie between about 25 and 55 ms (Mosher and
-Dardzinski, Semin Musculoskelet Radiol 2004;8:355-368). BScore: a score counts standard deviations of healthy knees,
+`segmentation.PLAUSIBLE_ML`. Extrusion: means of 2.7 mm medially and 1.8 mm laterally in people without osteoarthritis,
+3 to 4 mm called extruded (Svensson et al., Eur Radiol 2019;29:2616-2623); torn roots reach about 8. T2: regional means
+of cartilage at 1.5 and 3 T lie between about 25 and 55 ms (Mosher and Dardzinski, Semin Musculoskelet Radiol
+2004;8:355-368). BScore: a score counts standard deviations of healthy knees,
 and osteoarthritic ones reach about 6 (Bowes et al., Ann Rheum Dis 2021;80:502-508). The rest is our own judgement.
 """
 
@@ -75,13 +77,22 @@ RULES = {rule.code: rule for rule in (
     Rule("DENUDED_BONE", "check", THICKNESS, "much bare bone within a region",
          "See on the thickness map whether it is a defect, or cartilage that the segmentation missed.", None, 10.0,
          "%"),
+    Rule("NO_COVERED_BONE", "poor", THICKNESS, "a mean thickness without any cartilage that lies on the bone",
+         "The rays met cartilage that is not this region's: use only the denuded area here, and look at the bone's "
+         "label for missing parts."),
+    Rule("SLICE_DIRECTION", "poor", THICKNESS,
+         "much of a region faces along thick slices, so that its thickness is read across few of them",
+         "Use regions whose bone faces across the slices, or a series with thinner slices or of another plane.",
+         None, 35.0, "%"),
+    Rule("FOOTPRINT_NOT_FITTED", "poor", THICKNESS, "the healthy footprint could not be carried to a bone",
+         "Do not use dAB, tAB and ThC_tAB of this bone; look whether its label is whole and of this bone."),
     Rule("FEW_POINTS", "check", THICKNESS, "so few surface points that the means say little",
          "Leave this region out of comparisons, or segment again.", 50),
     Rule("VOLUME_RANGE", "check", EVERYTHING, "a structure's volume is not one that a knee has", _LOOK),
     Rule("SEVERAL_PIECES", "check", EVERYTHING, "a good part of a structure lies apart from the rest of it",
          "Remove stray pieces from the label map and run again; cartilage that a defect divides is fine.", None, 5.0,
          "%"),
-    Rule("CARTILAGE_AT_BORDER", "check", EVERYTHING, "cartilage touches the edge of the image",
+    Rule("CARTILAGE_AT_BORDER", "check", EVERYTHING, "a cartilage or meniscus touches the edge of the image",
          "Part of it may be cut off: do not compare its volume and area; scan with a larger field of view."),
     Rule("LOW_CONFIDENCE", "poor", EVERYTHING, "the network's segmentation as a whole is not to be trusted",
          "Compare the labels with the image before anything else; try another model, or correct by hand."),
@@ -89,7 +100,7 @@ RULES = {rule.code: rule for rule in (
     Rule("SIDE_DISAGREES", "poor", EVERYTHING, "another source names the other side", _SIDE),
     Rule("MENISCUS_COVERAGE", "check", MENISCUS, "the meniscus covers implausibly little or much of the tibia", _LOOK,
          10.0, 95.0, "%"),
-    Rule("MENISCUS_EXTRUSION", "check", MENISCUS, "the meniscus reaches implausibly far out or in", _LOOK, -15.0, 12.0,
+    Rule("MENISCUS_EXTRUSION", "check", MENISCUS, "the meniscus reaches implausibly far out or in", _LOOK, -6.0, 10.0,
          "mm"),
     Rule("T2_SEQUENCE_ASSUMED", "poor", T2, "the echoes are perhaps not of the sequence that T2 was computed for",
          "Use T2 only if this really is a qDESS pair."),
@@ -141,6 +152,7 @@ ACTIONS = {
 }
 """What to do about warnings that other rooms raise, by code."""
 
-SAID_BY_A_RULE = {"LOW_CONFIDENCE": ("LOW_CONFIDENCE",), "NSM_FAR_FROM_FEMUR": ("SHAPE_FIT_FAILED",),
+SAID_BY_A_RULE = {"FOOTPRINT_NOT_FITTED": ("FOOTPRINT_NOT_FITTED",), "PLATE_BARE": ("DENUDED_BONE",),
+                  "LOW_CONFIDENCE": ("LOW_CONFIDENCE",), "NSM_FAR_FROM_FEMUR": ("SHAPE_FIT_FAILED",),
                   "T2_SEQUENCE_ASSUMED": ("T2_SEQUENCE_ASSUMED",)}
 """Warnings that need no second line where one of these rules has fired."""

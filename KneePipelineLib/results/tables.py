@@ -13,26 +13,38 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..imaging.labels import REGIONS
-from ..morphometry import MEASURES
+from ..imaging.labels import FINE_NAMES, PLATES, REGIONS, SUMS
+from ..measures_version import MEASURES_VERSION
+from ..morphometry.records import AREA_MEASURES, JOINT_MEASURES, MEASURES
 from ..system.atomic import write_text
 from .outputs import Output, checked_prefix
 
-THICKNESS_COLUMNS = tuple(f"{region}_{measure}" for region in REGIONS for measure in MEASURES)
+FINE_COLUMNS = tuple(f"{name}_{measure}" for name in (*PLATES, *FINE_NAMES) for measure in AREA_MEASURES)
+SUM_COLUMNS = tuple(f"{name}_ThC_tAB_mm" for name in SUMS)
+_FIRST = MEASURES.index("ThC_cAB_mm") + 1
+THICKNESS_COLUMNS = (
+    *(f"{region}_{measure}" for region in REGIONS for measure in MEASURES[:_FIRST]),  # where scripts have them
+    *(f"{region}_{measure}" for region in REGIONS for measure in MEASURES[_FIRST:]),
+    *FINE_COLUMNS, *SUM_COLUMNS, *JOINT_MEASURES, "measures_version")
 """All columns, always in this order, whether or not a knee has that region."""
 
 
-def thickness_row(regions: Mapping[str, Mapping[str, float]]) -> dict[str, float | None]:
+def thickness_row(
+    regions: Mapping[str, Mapping[str, float]], fine: Mapping[str, Mapping[str, float]] | None = None,
+    sums: Mapping[str, Mapping[str, float]] | None = None, joint: Mapping[str, float] | None = None,
+) -> dict[str, float | str | None]:
     """One value for each of `THICKNESS_COLUMNS`; None where a region or a measure does not exist."""
-    return {
-        f"{region}_{measure}": number(regions.get(region, {}).get(measure))
-        for region in REGIONS
-        for measure in MEASURES
-    }
+    found = {f"{name}_{measure}": value for table in (regions, fine or {}, sums or {})
+             for name, values in table.items() for measure, value in values.items()}
+    found |= joint or {}
+    row: dict[str, float | str | None] = {column: number(found.get(column)) for column in THICKNESS_COLUMNS[:-1]}
+    return {**row, THICKNESS_COLUMNS[-1]: MEASURES_VERSION}
 
 
 def write_thickness_files(
-    folder: Path | str, prefix: str, regions: Mapping[str, Mapping[str, float]]
+    folder: Path | str, prefix: str, regions: Mapping[str, Mapping[str, float]],
+    fine: Mapping[str, Mapping[str, float]] | None = None, sums: Mapping[str, Mapping[str, float]] | None = None,
+    joint: Mapping[str, float] | None = None,
 ) -> list[Output]:
     """Write ``<prefix>_thickness_results.csv`` (one row under the columns) and ``.json`` (one flat object).
 
@@ -42,11 +54,12 @@ def write_thickness_files(
         Where they go.
     prefix : str
         Beginning of the file names.
-    regions : mapping of region to mapping of measure to float
-        As `morphometry.KneeMorphometry.regions`.
+    regions, fine, sums : mapping of region to mapping of measure to float
+    joint : mapping of measure to float
+        As `morphometry.KneeMorphometry`'s.
     """
     folder, prefix = Path(folder), checked_prefix(prefix)
-    row = thickness_row(regions)
+    row = thickness_row(regions, fine, sums, joint)
     outputs = thickness_outputs(prefix)
     write_text(folder / outputs[0].path, csv_text(THICKNESS_COLUMNS, [row]))
     write_text(folder / outputs[1].path, json_text(row))

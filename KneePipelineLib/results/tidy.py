@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from .quality import flag_of
+from ..imaging.labels import SUMS
+from .quality import flag_of, worst
 from .rules import MENISCUS, T2, THICKNESS
 from .shape_record import shape_rows
 from .tables import csv_text
-from .wording import MEASURE_TABLE, MENISCUS_TABLE, REGION_BONES, T2_TABLE
+from .wording import JOINT_TABLE, MEASURE_TABLE, MENISCUS_TABLE, REGION_BONES, T2_TABLE
 
 TIDY_COLUMNS = (
     "subject", "side", "structure", "region", "depth", "measure", "value", "unit", "n", "quality_flag", "method",
+    "measures_version",
 )
 _LAYERS = {"all": "", "deep": "deep_", "superficial": "superficial_"}
 
@@ -30,8 +32,10 @@ def tidy_rows(record: Mapping) -> Iterator[dict]:
     ``method`` by which rule it was taken and, where the network that labelled the knee has one, its notice.
     """
     notice = (record["run"].get("model") or {}).get("notice")
-    common = {"subject": record["prefix"], "side": record["side"]["value"]}
-    for rows in (_region_rows(record), _meniscus_rows(record), shape_rows(record)):
+    common = {"subject": record["prefix"], "side": record["side"]["value"],
+              "measures_version": record.get("measures_version", "1")}
+    for rows in (_region_rows(record), _subregion_rows(record), _meniscus_rows(record), _joint_rows(record),
+                 shape_rows(record)):
         for row in rows:
             yield {**common, **row, "method": "; ".join(filter(None, (row["method"], notice)))}
 
@@ -55,6 +59,27 @@ def _region_rows(record: Mapping) -> Iterator[dict]:
                 excluded, counted = counts[f"{layer}t2_excluded"], counts[f"{layer}t2_voxels"]
                 yield {**place, "depth": depth, "measure": "t2_excluded_voxels", "value": excluded, "unit": "voxels",
                        "n": excluded + counted, "method": t2_method, "quality_flag": flags[T2]}
+
+
+def _subregion_rows(record: Mapping) -> Iterator[dict]:
+    for name, entry in record.get("subregions", {}).items():
+        for measure, value in entry["measures"].items():
+            yield {"structure": REGION_BONES[entry["region"]], "region": name, "depth": "all", "measure": measure,
+                   "value": value, "unit": MEASURE_TABLE[measure].unit, "n": None, "method": method_of(measure),
+                   "quality_flag": "missing" if value is None else entry["flag"]}
+    for name, entry in record.get("sums", {}).items():
+        flags = [record["subregions"][part]["flag"] for part in SUMS[name]]
+        yield {"structure": "joint", "region": name, "depth": "all", "measure": "ThC_tAB_mm",
+               "value": entry["ThC_tAB_mm"], "unit": "mm", "n": None, "method": method_of("ThC_tAB_mm"),
+               "quality_flag": "missing" if entry["ThC_tAB_mm"] is None else worst(flags)}
+
+
+def _joint_rows(record: Mapping) -> Iterator[dict]:
+    for measure, value in record.get("joint", {}).items():
+        yield {"structure": "joint", "region": "joint", "depth": "all", "measure": measure, "value": value,
+               "unit": JOINT_TABLE[measure].unit, "n": None, "method": "surface-geometry",
+               "quality_flag": "missing" if value is None else worst(
+                   [c["flag"] for c in record["quality"]["checks"] if c.get("subject") in (None, "femur", "tibia")])}
 
 
 def _meniscus_rows(record: Mapping) -> Iterator[dict]:

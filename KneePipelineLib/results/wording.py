@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..imaging.labels import BY_NAME
+from ..imaging.labels import BY_NAME, PLATE_TITLES
 
 REGION_TITLES = {
     "fem_cart": "Femur, all",
@@ -52,8 +52,7 @@ MEASURE_TABLE = {m.name: m for m in (
     Measure("mm_median", "Median", "mm", _FIELD, "Median of the thickness over the same vertices."),
     Measure("VC_mm3", "VC", "mm3", "voxels", "Cartilage volume: labelled voxels times the volume of one voxel.", 0),
     Measure("tAB_mm2", "tAB", "mm2", "vertices_total",
-            "Total area of subchondral bone: the covered area plus the denuded bone that cartilage encloses on the "
-            "bone's surface.", 0),
+            "Total area of subchondral bone: what cartilage covers or would cover in health, the footprint.", 0),
     Measure("cAB_mm2", "cAB", "mm2", "vertices_covered", "Area of subchondral bone covered by cartilage.", 0),
     Measure("dAB_mm2", "dAB", "mm2", "vertices_total", "Denuded area: tAB minus cAB.", 0),
     Measure("dAB_percent", "dAB", "%", "vertices_total", "Denuded area as a percentage of tAB.", 1),
@@ -62,15 +61,41 @@ MEASURE_TABLE = {m.name: m for m in (
     Measure("ThC_cAB_mm", "ThC cAB", "mm", "vertices_covered",
             "Area-weighted mean thickness over the covered area; where the ray crosses several pieces of cartilage, "
             "their thicknesses are added."),
+    Measure("AC_mm2", "AC", "mm2", "vertices_covered", "Area of the cartilage's articular surface.", 0),
+    Measure("VCtAB_mm", "VCtAB", "mm", "vertices_total", "Cartilage volume over total area: VC / tAB."),
+    Measure("ThC_cAB_std_mm", "SD", "mm", "vertices_covered",
+            "SD over the surface: standard deviation of the thickness over the covered area; not an error."),
+    Measure("ThC_cAB_cv_percent", "CV", "%", "vertices_covered", "That SD as a percentage of ThC cAB.", 1),
+    Measure("aMiv_mm", "aMiv", "mm", "vertices_covered", "Mean of the lowest 1 % of the thickness, by area."),
+    Measure("aMav_mm", "aMav", "mm", "vertices_covered", "Mean of the highest 1 % of the thickness, by area."),
 )}
+
+JOINT_TABLE = {m.name: m for m in (
+    Measure("med_JSW_min_mm", "Medial joint space, least", "mm", "",
+            "Least distance from the medial tibial plate's bone to the femur's; lying, not standing."),
+    Measure("med_JSW_mean_mm", "Medial joint space, central mean", "mm", "",
+            "Mean distance from the bone of the central medial tibia (cMT) to the femur's."),
+    Measure("lat_JSW_min_mm", "Lateral joint space, least", "mm", "",
+            "Least distance from the lateral tibial plate's bone to the femur's."),
+    Measure("lat_JSW_mean_mm", "Lateral joint space, central mean", "mm", "",
+            "Mean distance from the bone of the central lateral tibia (cLT) to the femur's."),
+    Measure("tibial_width_mm", "Tibial width", "mm", "", "Width of the tibial plateau across both plates.", 1),
+    Measure("femorotibial_angle_deg", "Femorotibial angle", "deg", "",
+            "How much more in varus (positive) or valgus the knee lies than the template's healthy knees.", 1),
+    Measure("flexion_deg", "Flexion", "deg", "", "How much more bent the knee lies than the template's knees.", 1),
+    Measure("rotation_deg", "Tibial rotation", "deg", "",
+            "How much further the tibia is turned outwards than the template's.", 1),
+)}
+"""The joint as a whole."""
 
 MENISCUS_TABLE = {m.name: m for m in (
     Measure("volume_mm3", "Volume", "mm3", "voxels", "Labelled voxels times the volume of one voxel.", 0),
     Measure("extrusion_mm", "Extrusion", "mm", "voxels",
-            "How far the meniscus reaches outwards beyond the tibial cartilage, in the middle fifth of its depth from "
-            "front to back; negative inside.", 1),
+            "How far the meniscus reaches outwards beyond the bony margin of the tibial plateau, osteophytes not "
+            "followed, on the tibia's own axes, mean over the middle fifth of the compartment from front to back; "
+            "negative inside.", 1),
     Measure("coverage_percent", "Coverage", "%", "voxels",
-            "Percentage of the cartilage-covered area of the tibial plateau that lies under the meniscus.", 1),
+            "Percentage of the compartment's total area (tAB) that lies under the meniscus.", 1),
 )}
 
 _LAYERS = (("", "the cartilage's full depth"), ("deep_", "the deep half"), ("superficial_", "the superficial half"))
@@ -113,11 +138,12 @@ PARTS = {
 FOLLOWS_FROM_OTHERS = ("image", "echoes", "metadata", "score")
 """Parts whose absence follows from what else is said."""
 
-UNIT_SIGNS = {"mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
+UNIT_SIGNS = {"deg": "°", "mm": "mm", "mm2": "mm²", "mm3": "mm³", "%": "%", "ms": "ms", "": ""}
 
 SEVERITIES = ("info", "warning", "serious")
 _INFO = {"STRUCTURES_IGNORED", "PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHAFT", "ECHOES_COMBINED",
-         "BUNDLED_NETWORK", "CPU_ONLY", "PARTED_AT_THE_MIDDLE", "SPACING_STATED", "SERIES_JOINED"}
+         "BUNDLED_NETWORK", "CPU_ONLY", "PARTED_AT_THE_MIDDLE", "SPACING_STATED", "SERIES_JOINED",
+         "MEASURES_CHANGED"}
 _SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "SIDE_DOUBTFUL",
             "LOW_CONFIDENCE", "T2_SEQUENCE_ASSUMED", "NOT_A_KNEE_IMAGE", "NOT_A_KNEE_CONTENT", "UNUSUAL_PROPORTIONS",
             "LOOKS_INVERTED"}
@@ -131,7 +157,7 @@ def severity_of(code: str) -> str:
 
 def title_of(name: str) -> str:
     """A region's or structure's title."""
-    return REGION_TITLES.get(name) or BY_NAME[name].title
+    return REGION_TITLES.get(name) or PLATE_TITLES.get(name) or BY_NAME[name].title
 
 
 _QUOTED_PATH = re.compile(r"""(?P<q>['"‘“`])(?:file://|~?/|[A-Za-z]:[\\/]|\\\\)[^'"’”`]*['"’”`]""")

@@ -1,7 +1,8 @@
 """Cleaning a network's labels up: pieces on the wrong side, pieces in the wrong place, holes in bones.
 
 Networks label a few voxels far away as bone, or a lateral piece as medial. The published networks' own rule is the
-largest connected component of every label and no holes in the bones. Cartilage is treated more gently: worn
+largest connected component of every label and no holes in the bones. A bone is what carries the joint, growth plates or
+not (`imaging.bone_pieces`). Cartilage is treated more gently: worn
 cartilage really is in pieces, and dropping one would make bare bone of what is not, so a piece that is large enough
 and lies on its own bone stays.
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..imaging.bone_pieces import whole_bone
 from ..imaging.labels import (
     BONE_CARTILAGES,
     BONES,
@@ -89,7 +91,7 @@ def clean_labels(labels: Volume, options: CleaningOptions | None = None) -> Clea
             continue
         part = array[box]
         mask = part == value
-        keep, pieces[value] = _pieces_to_keep(mask, value, array, box, labels.voxel_volume_mm3, options)
+        keep, pieces[value] = _pieces_to_keep(mask, value, array, box, labels.spacing[::-1], options)
         kept[value] = float(keep.sum() / mask.sum())
         part[mask & ~keep] = 0
         if value in BONES:
@@ -101,21 +103,25 @@ def clean_labels(labels: Volume, options: CleaningOptions | None = None) -> Clea
     return Cleaned(labels.with_array(array), pieces, kept, warnings)
 
 
-def _pieces_to_keep(mask: np.ndarray, value: int, array: np.ndarray, box: tuple[slice, ...], voxel_mm3: float,
+def _pieces_to_keep(mask: np.ndarray, value: int, array: np.ndarray, box: tuple[slice, ...], spacing_mm: np.ndarray,
                     options: CleaningOptions) -> tuple[np.ndarray, int]:
-    """The voxels of the pieces that stay, and how many pieces there were (26-connected)."""
+    """The voxels of the pieces that stay, and how many pieces there were (26-connected); ``spacing_mm`` is z, y, x."""
     from scipy import ndimage
 
     numbers, count = ndimage.label(mask, np.ones((3, 3, 3)))
     if count == 1:
         return mask, 1
+    if value in BONES:  # of a child's bone the shaft may be the larger piece, and the joint's the one that counts
+        bone = whole_bone(array, value, box, spacing_mm).mask & mask
+        touched = np.unique(numbers[bone])
+        return np.isin(numbers, touched[touched > 0]), count
     sizes = np.bincount(numbers.ravel())
     sizes[0] = 0
     largest = int(sizes.argmax())
     stay = np.zeros(count + 1, dtype=bool)
     stay[largest] = True
     if value not in (*BONES, FIBULA):
-        limit = max(options.piece_mm3 / voxel_mm3, options.piece_share * sizes[largest])
+        limit = max(options.piece_mm3 / float(np.prod(spacing_mm)), options.piece_share * sizes[largest])
         for number in np.flatnonzero(sizes >= limit):
             stay[number] = stay[number] or _lies_on_bone(numbers == number, value, array, box)
     return stay[numbers], count

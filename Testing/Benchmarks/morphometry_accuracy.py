@@ -15,7 +15,7 @@ Volumes and areas are held to both readings of a bound, the signed mean, which l
 stricter mean absolute error; the largest error of a single knee, and which one it is, stands beside them.
 
 A second table compares the real knee of ``../shared``, when it is there, with pyMSKT's own numbers: every regional
-mean within 0.10 mm, Dice of each femoral subregion at least 0.90.
+mean within 0.10 mm, Dice of each femoral subregion at least 0.90. Worn knees follow: see morphometry_wear.py.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ import product  # it also makes the package importable
 
 from KneePipelineLib.imaging import read_labels
 from KneePipelineLib.imaging.labels import BY_VALUE, REGIONS
-from KneePipelineLib.phantom import Defect, DigitalKnee
+from KneePipelineLib.phantom import Defect, DigitalKnee, Grid
+from Testing.Benchmarks import morphometry_wear as wear
 
 BOUNDS = {"ThC_cAB_mm": 0.05, "mm_mean": 0.05, "VC_mm3": 3.0, "tAB_mm2": 3.0, "cAB_mm2": 3.0}
 VERTEX_BOUND_MM, DEFECT_BOUND_PERCENT = 0.10, 5.0
@@ -173,6 +174,11 @@ def main() -> int:
         met &= against_pymskt(options.shared)
     else:
         print("Real knee: left out, its data is not beside the checkout.")
+    print("Wear: denuded area and thickness over tAB")
+    met &= wear.report([wear.wear_errors(seed, Grid.sagittal())
+                        for seed in range(options.first, options.first + options.seeds)])
+    if (options.shared / "data").is_dir():
+        wear.real_footprints(options.shared)
     print("All bounds met." if met else "A bound was MISSED.")
     return 0 if met else 1
 

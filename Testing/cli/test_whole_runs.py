@@ -14,7 +14,8 @@ from KneePipelineLib.imaging import read_labels, write_volume
 from KneePipelineLib.phantom import DigitalKnee, Grid
 
 MEASURED = ("knee_all-labels.nrrd", "knee_all-labels.nii.gz", "knee_subregions-labels.nrrd",
-            "knee_subregions-labels.nii.gz", "knee_depth_seg.nrrd", "femur_mesh.vtk", "tibia_mesh.vtk",
+            "knee_subregions-labels.nii.gz", "knee_depth_seg.nrrd", "knee_fine-regions-labels.nrrd",
+            "femur_mesh.vtk", "tibia_mesh.vtk",
             "patella_mesh.vtk", "femur_cart_0_mesh.vtk", "tibia_cart_0_mesh.vtk", "tibia_cart_1_mesh.vtk",
             "patella_cart_0_mesh.vtk", "femur_mesh_raw.vtk", "knee_thickness_results.csv",
             "knee_thickness_results.json", "results.json", "results.csv", "report.html", "pipeline.json", "config.json",

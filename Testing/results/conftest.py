@@ -65,7 +65,8 @@ def bone_surface(bone: str, side: str) -> BoneSurface:
     region = np.where(np.isfinite(thickness), region, 0).astype(np.uint8)
     area = np.full(len(points), 2.0, np.float32)
     field = np.nan_to_num(thickness)
-    return BoneSurface(bone, points, triangles, normals, area, thickness, field, region, region, total)
+    return BoneSurface(bone, points, triangles, normals, area, thickness, field, region, region, total, total,
+                       np.zeros_like(total))
 
 
 def label_volume(side: str, orientation: str = "PIR") -> Volume:

@@ -62,12 +62,23 @@ def labels(value: int, blocks: tuple[tuple[int, int], ...], edge: bool = False, 
     return {"labels": Volume(array, (spacing,) * 3)}
 
 
+def slices(percent: int, spacing: tuple = (0.4, 0.4, 3.0)) -> dict:
+    """Patellar cartilage of which so much bone faces along the slices."""
+    return {**region(), "labels": Volume(np.zeros((4, 4, 4), np.uint8), spacing),
+            "counts": {"pat_cart": {"vertices_field": 100, "vertices_total": 100, "vertices_along_slices": percent}}}
+
+
 PATELLA, PATELLAR_CARTILAGE = 3, 7
 
 CASES = {  # code: (facts that break the rule, facts at the limit that do not)
     "REGION_MISSING": (without("pat_cart"), region()),
     "THICKNESS_RANGE": (region(mm_mean=5.01), region(mm_mean=5.0)),
     "DENUDED_BONE": (region(dAB_percent=10.1), region(dAB_percent=10.0)),
+    "NO_COVERED_BONE": (region(ThC_cAB_mm=None), region(ThC_cAB_mm=2.0)),
+    "SLICE_DIRECTION": (slices(36), slices(35)),
+    "FOOTPRINT_NOT_FITTED": ({**region(), "warnings": [
+        ("FOOTPRINT_NOT_FITTED", "The healthy footprint does not fit the patella (its surface stays 3 mm off).")]},
+        region()),
     "FEW_POINTS": ({**region(), "counts": {"pat_cart": {"vertices_field": 49}}},
                    {**region(), "counts": {"pat_cart": {"vertices_field": 50}}}),
     "VOLUME_RANGE": (labels(PATELLA, ((5, 16),)), labels(PATELLA, ((5, 20),))),
@@ -78,7 +89,7 @@ CASES = {  # code: (facts that break the rule, facts at the limit that do not)
     "SIDE_DISAGREES": ({"side": "right", "other_sides": {"name": "left"}},
                        {"side": "right", "other_sides": {"name": "right", "header": "unknown"}}),
     "MENISCUS_COVERAGE": (meniscus(coverage=9.0), meniscus(coverage=10.0)),
-    "MENISCUS_EXTRUSION": (meniscus(extrusion=12.5), meniscus(extrusion=float("nan"))),
+    "MENISCUS_EXTRUSION": (meniscus(extrusion=10.5), meniscus(extrusion=float("nan"))),
     "T2_SEQUENCE_ASSUMED": ({"warnings": [("T2_SEQUENCE_ASSUMED", "Unusual echo times.")]},
                             {"warnings": [("T2_LOW_SPOILING", "The spoiler is not told.")]}),
     "T2_EXCLUDED": (t2(n=790, excluded=210), t2(n=800, excluded=200)),
@@ -129,9 +140,9 @@ def test_nothing_known_nothing_said(right_knee: SimpleNamespace) -> None:
 
 
 def test_the_limits_stand_in_the_sentence() -> None:
-    found = check_knee(KneeFacts(**meniscus(extrusion=-15.5)))[0]
-    assert "outside −15 to 12 mm" in found["message"]
-    assert found["limits"] == [-15.0, 12.0]
+    found = check_knee(KneeFacts(**meniscus(extrusion=-6.5)))[0]
+    assert "outside −6 to 10 mm" in found["message"]
+    assert found["limits"] == [-6.0, 10.0]
     patella = check_knee(KneeFacts(**CASES["VOLUME_RANGE"][0]))[0]
     assert patella["value"] == pytest.approx(16**3 / 1000)
     assert (patella["limits"], patella["unit"]) == ([5.0, 50.0], "ml")

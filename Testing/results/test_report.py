@@ -89,8 +89,8 @@ def test_every_region_and_number_is_on_the_page(page_source):
     for index, region in enumerate(REGIONS):
         assert REGION_TITLES[region] in page.text
         row = page.cells.index(REGION_TITLES[region])
-        assert page.cells[row + 1 : row + 1 + len(MEASURE_TABLE)] == [
-            number(1.25 + index, m.decimals) for m in MEASURE_TABLE.values()]
+        shown = list(MEASURE_TABLE.values())[:10]
+        assert page.cells[row + 1 : row + 1 + len(shown)] == [number(1.25 + index, m.decimals) for m in shown]
     for measure in MEASURE_TABLE.values():
         assert measure.definition in page.text
     assert "Right knee" in page.text
@@ -137,7 +137,7 @@ def test_what_comes_from_outside_cannot_become_html(right_knee):
 def test_banners_come_before_any_number(more, words, right_knee):
     page = Page(report_html(record_of(right_knee, **more)))
     assert words in page.text
-    assert page.text.index(words) < page.text.index("mm mean")
+    assert page.text.index(words) < page.text.index("mm over tAB")
     assert words not in Page(report_html(record_of(right_knee))).text
 
 
@@ -278,6 +278,6 @@ def test_quality_comes_first_and_says_what_to_do(right_knee):
     page = Page(report_html(record_of(right_knee, regions=regions, other_sides={
         "name": "left", "header": "right"})))
     assert "side from the label map, as the DICOM header says" in page.text
-    assert page.text.index("Quality") < page.text.index("mm mean") < page.text.index("Cartilage by region")
+    assert page.text.index("Quality") < page.text.index("mm over tAB") < page.text.index("Cartilage by region")
     for words in ("outside 0.8 to 5 mm. Look at this structure", "name of the input says left. Find out which knee"):
         assert words in page.text

@@ -34,14 +34,16 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("knee")
     digital = DigitalKnee(seed=2, side="left")
     knee = measure_knee(digital.labels(Grid.isotropic(1.0)))
-    outputs = write_label_files(folder, "knee", labels=knee.labels, subregions=knee.subregions, depth=knee.depth)
+    outputs = write_label_files(folder, "knee", labels=knee.labels, subregions=knee.subregions, depth=knee.depth,
+                                parts=knee.fine_labels)
     outputs += write_mesh_files(folder, knee.surfaces, raw_femur=knee.raw_femur,
                                 cartilage_surfaces=knee.cartilage_surfaces)
-    outputs += write_thickness_files(folder, "knee", knee.regions)
+    outputs += write_thickness_files(folder, "knee", knee.regions, knee.fine, knee.sums, knee.joint)
     record = build_results(
         prefix="knee", run=run_facts({"seed": 2}, ["surfaces", "thickness"], segmentation="truth"),
         input_facts=input_facts(knee.labels, kind="digital knee", content="labels"), side=knee.side,
         side_from="labels", regions=knee.regions, menisci=knee.menisci, labels=knee.labels,
+        fine=knee.fine, sums=knee.sums, joint=knee.joint,
         subregions=knee.subregions, surfaces=knee.surfaces, warnings=knee.warnings,
         outputs=[*outputs, report_output(), *results_outputs()])
     write_report(folder, record, labels=knee.subregions, surfaces=knee.surfaces, axes=knee.frame.axes)
@@ -66,10 +68,16 @@ def test_files_agree_with_each_other(written):
     flat = json.loads((folder / "knee_thickness_results.json").read_text("utf-8"))
     with open(folder / "results.csv", newline="", encoding="utf-8") as stream:
         tidy = {f"{r['region']}_{r['measure']}": r for r in csv.DictReader(stream)}
-    for column in THICKNESS_COLUMNS:
-        region = next(r for r in REGIONS if column.startswith(r + "_"))
-        value = record["regions"][region]["measures"][column[len(region) + 1 :]]
-        assert flat[column] == value == float(tidy[column]["value"])
+    told = {f"{name}_{measure}": value for part in ("regions", "subregions") for name, entry in record[part].items()
+            for measure, value in entry["measures"].items()}
+    told |= {f"{name}_ThC_tAB_mm": entry["ThC_tAB_mm"] for name, entry in record["sums"].items()}
+    told |= {f"joint_{name}": value for name, value in record["joint"].items()}
+    assert record["measures_version"] == flat.pop("measures_version") == tidy["MT_tAB_mm2"]["measures_version"]
+    assert set(flat) == set(THICKNESS_COLUMNS[:-1])
+    for column, value in flat.items():
+        name = f"joint_{column}" if column in record["joint"] else column
+        assert value == told.pop(name) == float(tidy[name]["value"]), column
+    assert all("meniscus" in name for name in told)
     voxel_mm3 = knee.labels.voxel_volume_mm3
     for region in REGIONS:
         assert flat[f"{region}_VC_mm3"] == pytest.approx(int(tidy[f"{region}_VC_mm3"]["n"]) * voxel_mm3)

@@ -17,6 +17,8 @@ from KneePipelineLib.slicer_side.scene import (
     ROLE,
     import_all,
 )
+from KneePipelineLib.slicer_side.scene.files import read_label_map
+from KneePipelineLib.slicer_side.scene.surfaces import smoothing_of, surface_of
 from KneePipelineLib.slicer_side.scene.tables import heading
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -100,18 +102,32 @@ class WhatArrives(SceneCase):
             with self.subTest(segment_id):
                 np.testing.assert_allclose(bounds, [points.min(0), points.max(0)], atol=1.5 * SPACING_MM)
 
-    def test_own_closed_surface_equals_slicers(self):
-        """Made in a box of its own, it must be what Slicer makes of the whole grid."""
-        own = self.results.segmentation.GetClosedSurfaceInternalRepresentation("tibia")
-        copy = slicer.vtkSegmentation()
-        copy.SetSourceRepresentationName("Binary labelmap")
-        copy.CopySegmentFromSegmentation(self.results.segmentation.GetSegmentation(), "tibia")
-        copy.GetSegment("tibia").RemoveRepresentation("Closed surface")
-        copy.CreateRepresentation("Closed surface")
-        theirs = copy.GetSegment("tibia").GetRepresentation("Closed surface")
-        self.assertEqual(own.GetNumberOfPoints(), theirs.GetNumberOfPoints())
-        points = vtk_to_numpy(own.GetPoints().GetData())
-        self.assertLess(distances_mm(points[::11], theirs).max(), 0.05)
+    def test_own_closed_surfaces_are_slicers(self):
+        """Made on a thread and in a box of its own, one must be what Slicer makes of the whole grid."""
+        labels = read_label_map(self.folder, {"path": "knee_all-labels.nrrd"})
+        for factor in ("0.0", "0.25", "0.5", "1.0"):
+            with self.subTest(factor):
+                copy = slicer.vtkSegmentation()
+                copy.SetSourceRepresentationName("Binary labelmap")
+                copy.CopySegmentFromSegmentation(self.results.segmentation.GetSegmentation(), "tibia")
+                copy.GetSegment("tibia").RemoveRepresentation("Closed surface")
+                copy.SetConversionParameter("Smoothing factor", factor)
+                copy.CreateRepresentation("Closed surface")
+                theirs = copy.GetSegment("tibia").GetRepresentation("Closed surface")
+                own = surface_of(labels, BY_NAME["tibia"].value, smoothing_of(copy))
+                for of in (lambda mesh: mesh.GetPoints().GetData(), lambda mesh: mesh.GetPointData().GetNormals(),
+                           lambda mesh: mesh.GetPolys().GetConnectivityArray()):
+                    np.testing.assert_allclose(vtk_to_numpy(of(own)), vtk_to_numpy(of(theirs)), atol=1e-3)
+
+    def test_surfaces_that_a_person_has_made_in_another_way_are_left_to_slicer(self):
+        segmentation = slicer.vtkSegmentation()
+        segmentation.SetSourceRepresentationName("Binary labelmap")
+        for name in ("Decimation factor", "Joint smoothing", "Conversion method"):
+            self.assertIsNotNone(smoothing_of(segmentation))
+            usual = segmentation.GetConversionParameter(name)
+            segmentation.SetConversionParameter(name, "1")
+            self.assertIsNone(smoothing_of(segmentation), name)
+            segmentation.SetConversionParameter(name, usual)
 
     def test_bones_show_thickness_on_one_scale(self):
         bones = [n for n in self.results.models.values() if n.GetAttribute(ROLE) == "bone_surface"]

@@ -40,6 +40,7 @@ class Importer(unittest.TestCase):
     def test_what_is_wanted_is_passed_on(self):
         options = self.asked(None, table=False, replaces=("one",))["options"]
         self.assertEqual((options.table, options.models, options.replaces), (False, True, ("one",)))
+        self.assertFalse(options.wants("chart"))  # it has nothing to draw then
         self.assertFalse(options.under_transform)
 
     def test_a_node_to_keep_and_no_segmentation_wanted(self):
@@ -57,7 +58,7 @@ class Importer(unittest.TestCase):
                 mock.patch("KneePipelineLib.slicer_side.job.KneeJob") as job:
             self.assertIs(importer_for(parameters), asked.return_value)
             wanted = asked.call_args.kwargs
-            self.assertEqual((wanted["table"], wanted["chart"], wanted["t2"]), (False, False, False))
+            self.assertEqual((wanted["table"], wanted["chart"], wanted["t2"]), (False, True, False))
             KneePipelineLogicBase().run(JobRequest(), waitForCompletion=False)
         self.assertIs(job.call_args.kwargs["importer"], asked.return_value)
 

@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 import vtk
 from KneePipelineLib.slicer_side.scene import IMPORT, ImportOptions, import_all
-from KneePipelineLib.slicer_side.scene.results import nodes_of_run
+from KneePipelineLib.slicer_side.scene.kinds import nodes_of_run
 
 sys.path.insert(0, os.path.dirname(__file__))
 from scene_case import SceneCase, parent_of, scene_state, tree

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -22,6 +23,10 @@ from KneePipelineLib.slicer_side.scene import (
     import_all,
     import_results,
     importer,
+    maps,
+    models,
+    segmentation,
+    tables,
 )
 from KneePipelineLib.slicer_side.scene import steps as scene_steps
 
@@ -70,9 +75,11 @@ class AllOrNothing(SceneCase):
 
     def test_every_step_is_told_in_the_persons_language(self):
         """What is not translated is a title that the run itself gave to a file."""
-        self.assertIs(scene_steps._, slicer.i18n.tr)
         given = {output["title"] for output in self.record()["outputs"]}
-        with mock.patch.object(scene_steps, "_", "<{}>".format):
+        with contextlib.ExitStack() as patched:
+            for module in (maps, models, segmentation, scene_steps, tables):
+                self.assertIs(module._, slicer.i18n.tr)
+                patched.enter_context(mock.patch.object(module, "_", "<{}>".format))
             told = list(import_results(self.folder / "results.json"))
         self.assertEqual([line for line in told if line not in given and not line.startswith("<")], [])
         self.assertIn("<Folder for the results>", told)

@@ -76,8 +76,8 @@ def _checked(corrected: Volume) -> Volume:
 
 
 def morphometry_options(context: StageContext) -> MorphometryOptions:
-    """How to measure; practice mode makes do with coarse surfaces."""
-    more = {"vertices": PRACTICE_VERTICES} if context.options.practice else {}
+    """How to measure; practice mode makes do with coarse surfaces and without the healthy footprints."""
+    more = {"vertices": PRACTICE_VERTICES, "templates": False} if context.options.practice else {}
     return MorphometryOptions(cartilage_variance_mm2=context.options.image_smooth_var_cart, **more)
 
 
@@ -90,7 +90,7 @@ def surfaces(context: StageContext) -> dict:
         context.warn(code, message)
     context.progress(0.8, "Keeping the surfaces")
     write_prepared(prepared, context.out)
-    return {"side": prepared.side}
+    return {"side": prepared.side, "growth_plates": any(code == "GROWTH_PLATES" for code, _ in prepared.warnings)}
 
 
 def thickness(context: StageContext) -> dict:
@@ -105,6 +105,8 @@ def thickness(context: StageContext) -> dict:
     context.progress(0.8, "Keeping the measures")
     write_volume(measured.depth, context.out / "depth.nrrd")
     handover.save_surfaces(measured.surfaces, context.out / "measured.npz")
-    write_json(context.out / "measures.json", handover.finite({"regions": measured.regions,
-                                                               "menisci": measured.menisci}))
+    write_volume(measured.fine_labels, context.out / "parts.nrrd")
+    write_json(context.out / "measures.json", handover.finite({
+        "regions": measured.regions, "menisci": measured.menisci, "fine": measured.fine, "sums": measured.sums,
+        "joint": measured.joint}))
     return {"side": measured.side}

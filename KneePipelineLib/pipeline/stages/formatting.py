@@ -41,12 +41,13 @@ def write_measured(context: StageContext, found: Findings) -> list[Output]:
     options, out = context.options, context.out
     context.progress(0.1, "Writing label maps")
     outputs = results.write_label_files(out, options.prefix, labels=found.labels, subregions=found.subregions,
-                                        depth=found.depth)
+                                        depth=found.depth, parts=found.parts)
     context.progress(0.4, "Writing surfaces")
     outputs += results.write_mesh_files(out, found.surfaces, raw_femur=found.raw_femur,
                                         cartilage_surfaces=found.cartilage_surfaces)
     if found.regions:
-        outputs += results.write_thickness_files(out, options.prefix, found.regions)
+        outputs += results.write_thickness_files(out, options.prefix, found.regions, found.fine, found.sums,
+                                                 found.joint)
     if found.t2_map is not None:
         outputs += results.write_t2_files(out, options.prefix, found.t2_map, found.t2)
     written, found.warnings = dicom_seg.write(context, found.labels, found.side)
@@ -99,8 +100,9 @@ class Findings:
         self.t2: dict = {}
         self.fits: dict = {}
         self.scores: dict = {}
-        self.labels = self.subregions = self.depth = self.raw_femur = self.axes = None
+        self.labels = self.subregions = self.depth = self.parts = self.raw_femur = self.axes = None
         self.surfaces, self.cartilage_surfaces, self.regions, self.menisci = {}, {}, {}, {}
+        self.fine, self.sums, self.joint = {}, {}, {}
         self.side = "unknown"
         self.warnings: list[tuple[str, str]] = []
         if context.has("image"):
@@ -119,6 +121,9 @@ class Findings:
             measures = read_json(context.path("thickness", "measures.json"))
             self.regions = handover.with_nan(measures["regions"])
             self.menisci = handover.with_nan(measures["menisci"])
+            self.parts = read_labels(context.path("thickness", "parts.nrrd"))
+            self.fine, self.sums = (handover.with_nan(measures[name]) for name in ("fine", "sums"))
+            self.joint = measures["joint"]
         if context.has("shape"):
             self.fits = read_json(context.path("shape", "shape.json"))["fits"]
             self.scores = read_json(context.path("score", "bscore.json")) if context.has("score") else {}
@@ -150,6 +155,7 @@ class Findings:
             confidence=None if run.get("corrected") else context.result("segmentation").get("judgement"),
             fits=self.fits, scores=self.scores, notices=told.notices(self.fits), regions=self.regions,
             t2=self.t2, truth=read_truth(options.truth), menisci=self.menisci, labels=self.labels,
+            fine=self.fine, sums=self.sums, joint=self.joint,
             subregions=self.subregions, surfaces=self.surfaces, outputs=outputs,
             warnings=[*context.provenance.get("warnings", []), *self.warnings],
             errors=[{**o["error"], "part": name} for name, o in context.outcomes.items() if o["status"] == "failed"],

@@ -16,7 +16,7 @@ from ..inputs.matching import SegmentMappingError
 from ..job import JobRequest, KneeJob
 from ..parameters import Device
 from ..process import QtProcess
-from ..scene.results import nodes_of_run
+from ..scene.kinds import nodes_of_run
 from . import wording
 from .inputs import InputsPanel, PathFields
 from .model import ModelPanel

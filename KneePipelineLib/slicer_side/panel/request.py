@@ -67,10 +67,9 @@ def importer_for(parameters: Any, replaces: tuple[str, ...] | None = None) -> Ca
         run.
     """
     from ..scene import importer
-    from ..scene.results import KINDS
+    from ..scene.kinds import KINDS
 
-    options = {kind.option: getattr(parameters, kind.box) for kind in KINDS if kind.option}
-    options["chart"] = options["chart"] and options["table"]
+    options = {kind.option: getattr(parameters, kind.box) for kind in KINDS if kind.box}
     if replaces is None:
         return importer(parameters.outputSegmentation, **options)
     return importer(parameters.resultsSegmentation, replaces=replaces, segmentation=False, **options)

@@ -9,7 +9,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from ..scene.results import KINDS, Kind
+from ..scene import kinds
 from .wording import plain
 
 
@@ -38,7 +38,7 @@ class ResultsPanel:
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         ui.resultsTable.verticalHeader().visible = False
         ui.resultsTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        for kind in KINDS:
+        for kind in kinds.KINDS:
             if kind.button:
                 getattr(ui, kind.button).connect("clicked(bool)", self._shower(kind))
         ui.openReportButton.connect("clicked(bool)", self.open_report)
@@ -62,7 +62,7 @@ class ResultsPanel:
         folder : path or None
             Where results.json lies; None or a folder that has gone: the scene's nodes are still there.
         nodes : mapping
-            As `scene.results.nodes_of_run` finds them.
+            As `scene.kinds.nodes_of_run` finds them.
         can_reanalyse : bool
             Whether there is a segmentation to measure again.
         """
@@ -74,7 +74,7 @@ class ResultsPanel:
         ui.resultsLabel.text = "\n".join(_sentences(record)) if record else _(
             "The folder of these results is not there any more; what is in the scene stays.")
         self._fill(record)
-        for kind in KINDS:
+        for kind in kinds.KINDS:
             if kind.button:
                 getattr(ui, kind.button).enabled = self.nodes.get(kind.key) not in (None, [])
         for button, there in ((ui.openReportButton, bool(self._folder) and (self._folder / "report.html").is_file()),
@@ -100,7 +100,7 @@ class ResultsPanel:
 
     # --- what the buttons do -----------------------------------------------------------------------------------------
 
-    def _shower(self, kind: Kind) -> Callable[[], None]:
+    def _shower(self, kind: kinds.Kind) -> Callable[[], None]:
         show = {"table": self._show_table, "chart": self._show_chart, "slices": self._show_in_slices,
                 "3d": self._show_in_3d}[kind.view]
 

@@ -1,7 +1,8 @@
 """Results into the scene: everything that results.json lists, one node at a time, all of it or nothing.
 
 The import is a generator. The module calls ``next()`` once per turn of the event loop, so the application stays
-responsive; a script runs `import_all`. Files are read by a thread that is waited for in short pieces. Whatever goes
+responsive; a script runs `import_all`. Threads read the files and make the
+segments' surfaces; they are waited for in short pieces. Whatever goes
 wrong half way, or when the generator is closed, the scene is as it was before. Layout, 3D background and what the slice
 views show are left alone.
 """
@@ -62,10 +63,10 @@ def import_results(
     """
     path = Path(results_json)
     changes = SceneChanges(slicer.mrmlScene)
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="KneePipeline import")
+    pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="KneePipeline import")
     try:
-        work = Import(changes, path, _read_record(path), reference, segmentation, options or ImportOptions())
-        yield from work.run(pool)
+        work = Import(changes, pool, path, _read_record(path), reference, segmentation, options or ImportOptions())
+        yield from work.run()
     except BaseException:
         changes.take_back()
         raise

@@ -46,31 +46,41 @@ def checked(path: Path) -> Path:
     return path
 
 
-def read_label_map(path: Path) -> LabelMap:
-    """A label map as uint8 or uint16 with the boxes of its values. Touches no node, so any thread may call it."""
-    volume = read_labels(checked(path))
+def read_label_map(folder: Path, entry: dict) -> LabelMap:
+    """A label map of a run as uint8 or uint16 with the boxes of its values.
+
+    Parameters
+    ----------
+    folder : path
+        Of the run.
+    entry : dict
+        Its entry in results.json.
+    """
+    volume = read_labels(checked(folder / entry["path"]))
     array = np.ascontiguousarray(volume.array)
     if array.dtype.name not in ("uint8", "uint16"):
         array = array.astype(np.uint16 if array.max() > 255 else np.uint8)
     return LabelMap(volume.with_array(array), boxes_of(array))
 
 
-def read_scalar_volume(path: Path, within: Path | None = None) -> Volume:
-    """An image as float32, 0 where nothing was measured (NaN), because Slicer's windows and histograms know no NaN.
+def read_map(folder: Path, entry: dict) -> Volume:
+    """An image of a run as float32, 0 where nothing was measured (NaN): Slicer's windows and histograms know no NaN."""
+    volume = read_image(checked(folder / entry["path"]), allow_nan=True)
+    return volume.with_array(np.nan_to_num(np.ascontiguousarray(volume.array, dtype=np.float32), nan=0.0))
 
-    Parameters
-    ----------
-    within : path, optional
-        A label map on the same grid: outside of its cartilages and menisci the image becomes 0. A T2 map is noise
-        there, in bone and fat, and would hide the cartilage. Labels on another grid, or none, leave the image whole.
+
+def read_cartilage_map(folder: Path, entry: dict) -> Volume:
+    """The same, 0 outside the cartilages and menisci of the labels that it names as ``reference``.
+
+    A T2 map is noise there, in bone and fat, and would hide the cartilage. Labels on another grid, or none, leave the
+    image whole.
     """
-    volume = read_image(checked(path), allow_nan=True)
-    array = np.nan_to_num(np.ascontiguousarray(volume.array, dtype=np.float32), nan=0.0)
-    if within is not None and within.is_file():
+    volume, within = read_map(folder, entry), folder / (entry.get("reference") or "")
+    if within.is_file():
         labels = read_labels(within)
         if labels.same_grid(volume):
-            array[~_SOFT[labels.array]] = 0.0
-    return volume.with_array(array)
+            volume.array[~_SOFT[labels.array]] = 0.0
+    return volume
 
 
 def read_surface(path: Path) -> Any:

@@ -1,20 +1,48 @@
-"""Maps as volumes, T2 in colour on its fixed scale; the colour tables, with the same colours as in the report."""
+"""Maps as volumes, T2 in colour on its fixed scale; colour tables, with the report's colours, and legends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from ...imaging import Volume
 from ...results.figures.colours import BONE_RGB, thickness_map
 from .changes import SceneChanges
 from .files import ijk_to_ras, vtk_array
 
+if TYPE_CHECKING:
+    from .kinds import Kind
+    from .steps import Import, Source
+
+_LEGEND_LABELS = 5
 _MEASURED_MS = 0.5
 """Below, nothing was measured: those voxels are transparent."""
+
+
+def bring(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """Maps as volumes; those in ms on the scale of T2, with its legend."""
+    table = None
+    for source in sources:
+        volume = yield from work.read(source)
+        is_t2 = source.entry.get("units") == "ms"
+        if is_t2 and table is None:
+            table = work.make("t2_colours", add_t2_table)
+            yield _("Colours of T2")
+        node = work.make(source.entry["role"], add_volume, source.entry, volume, table if is_t2 else None)
+        yield source.title
+        if is_t2:
+            yield from bring_legend(work, node, "T2 (ms)", _("Colour legend of T2"), "%.0f")
+
+
+def bring_legend(work: Import, node: Any, title: str, sentence: str, number_format: str = "%.1f") -> Iterator[str]:
+    """The colour legend of a model or volume, where there can be one."""
+    if work.make("legend", add_legend, node, title, number_format):
+        yield sentence
 
 
 def add_volume(changes: SceneChanges, output: dict, volume: Volume, table: Any | None) -> Any:
@@ -25,7 +53,7 @@ def add_volume(changes: SceneChanges, output: dict, volume: Volume, table: Any |
     output : dict
         Its entry in results.json.
     volume : Volume
-        As `files.read_scalar_volume` gives it.
+        As `files.read_map` gives it.
     table : vtkMRMLColorTableNode or None
         The T2 colours for a map in ms; None leaves it grey.
     """
@@ -69,16 +97,16 @@ def thickness_upper_mm(thicknesses_mm: Iterable[np.ndarray]) -> float:
     return float(np.clip(np.ceil(upper * 2) / 2, _LEAST_MM, _MOST_MM))
 
 
-def add_thickness_table(scene: Any, upper_mm: float, name: str = "Cartilage thickness") -> Any:
+def add_thickness_table(changes: SceneChanges, upper_mm: float, name: str = "Cartilage thickness") -> Any:
     """A colour table for 0 to ``upper_mm``. Its first colour is bone: 0 mm means that there is no cartilage."""
     colours = thickness_map().copy()
     colours[0] = BONE_RGB
-    return _add_table(scene, colours, (0.0, upper_mm), "mm", name, "Bone colour: no cartilage.")
+    return _add_table(changes.scene, colours, (0.0, upper_mm), "mm", name, "Bone colour: no cartilage.")
 
 
-def add_t2_table(scene: Any, name: str = "Cartilage T2") -> Any:
+def add_t2_table(changes: SceneChanges, name: str = "Cartilage T2") -> Any:
     """A colour table for `T2_RANGE_MS`."""
-    return _add_table(scene, thickness_map(), T2_RANGE_MS, "ms", name, "")
+    return _add_table(changes.scene, thickness_map(), T2_RANGE_MS, "ms", name, "")
 
 
 def _add_table(
@@ -97,3 +125,15 @@ def _add_table(
     node.SetAttribute("Category", "KneePipeline")
     scene.AddNode(node)
     return node
+
+def add_legend(changes: SceneChanges, node: Any, title: str, number_format: str = "%.1f") -> Any:
+    """The colour legend of a model or volume, or None where this Slicer has none or the node has gone."""
+    logic = slicer.modules.colors.logic()
+    if not hasattr(logic, "AddDefaultColorLegendDisplayNode") or not changes.present(node):
+        return None
+    legend = logic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(title)
+    legend.SetLabelFormat(number_format)
+    legend.SetNumberOfLabels(_LEGEND_LABELS)
+    legend.SetMaxNumberOfColors(256)
+    return legend

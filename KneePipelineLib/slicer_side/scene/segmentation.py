@@ -1,26 +1,98 @@
-"""Label maps as segmentations: one segment a structure, with standard codes, colours and closed surfaces."""
+"""Label maps as segmentations: one segment a structure, with standard codes and colours."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from ...errors import InvalidFormatError
 from ...imaging import labels as L
 from .. import terminology
 from ..inputs.matching import coded_value, match_one
 from .changes import SceneChanges
 from .files import LabelMap, oriented_image
+from .surfaces import LABELS, SURFACE, into_coordinates_of, move_image, move_surface, smoothing_of, surface_of
 
-LABELS, SURFACE = "Binary labelmap", "Closed surface"
+if TYPE_CHECKING:
+    from .kinds import Kind
+    from .steps import Import, Source
+
 _REPRESENTATIONS = (LABELS, SURFACE, "Fractional labelmap")
 _FILL_OPACITY = 0.35
+_PARTS = {"subregion_labels": ("Femoral cartilage subregions", tuple(s.value for s in L.SUBREGIONS)),
+          "depth_labels": ("Cartilage layers", None)}
+"""Label maps besides the main one: their names, and which of their values are new (None: all)."""
 _LIGHTER = {L.DEEP_OFFSET: 0.0, L.SUPERFICIAL_OFFSET: 0.45}
+
+
+def bring_structures(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """The main label map: into the person's segmentation if there is one, else into a new one; with surfaces."""
+    for source in sources:
+        labels = yield from work.read(source)
+        changes, follow = work.changes, work.options.closed_surface
+        with changes.recorded():
+            if changes.present(work.given):
+                node = work.given
+                ids = fill_segmentation(changes, node, labels, side=work.side, segment_ids=work.options.segment_ids,
+                                        source=work.transform, surfaces_follow=follow)
+                work.results.by_role.setdefault(source.entry["role"], [node])
+            else:
+                node, ids = _add(work, source, labels, work.knee)
+            work.results.segmentation = node
+        yield source.title
+        if follow:
+            yield from _bring_surfaces(work, node, labels, ids)
+
+
+def _bring_surfaces(work: Import, node: Any, labels: LabelMap, ids: dict[int, str]) -> Iterator[str]:
+    """The closed surface of one segment after the other, made by a thread."""
+    segmentation, changes = node.GetSegmentation(), work.changes
+    smoothing = smoothing_of(segmentation)
+    if smoothing is None:
+        with changes.recorded():
+            segmentation.CreateRepresentation(SURFACE, True)
+        yield _("Surfaces of the segments")
+        return
+    making = {value: work.pool.submit(surface_of, labels, value, smoothing) for value in ids}
+    for value, own_id in ids.items():
+        segment = segmentation.GetSegment(own_id)
+        if segment is None:
+            continue
+        name = segment.GetName()
+        sentence = _("Surface of {structure}").format(structure=name[:1].lower() + name[1:])
+        surface = yield from work.wait(making.pop(value), sentence)
+        with changes.recorded():
+            if not changes.present(node):
+                return
+            move_surface(surface, into_coordinates_of(node, work.transform))
+            segment.AddRepresentation(SURFACE, surface)
+        yield sentence
+
+
+def bring_parts(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """Label maps of parts of the structures, each a segmentation that waits hidden."""
+    for source in sources:
+        labels = yield from work.read(source)
+        title, values = _PARTS.get(source.entry["role"], (source.title, None))
+        with work.changes.recorded():
+            _add(work, source, labels, title, visible=False, values=values)
+        yield source.title
+
+
+def _add(work: Import, source: Source, labels: LabelMap, title: str, **how: Any) -> tuple[Any, dict[int, str]]:
+    """A new segmentation. In 3D a segment would cover the thickness map of its own bone, so such ones are hidden."""
+    node, ids = add_segmentation(work.changes.scene, title, labels, side=work.side, **how)
+    work.adopt(node, source.entry["role"])
+    models = [entry for entry in work.entries() if entry.get("structure") and entry["type"] == "model"]
+    shown = {entry["structure"] for entry in models} if work.options.models else set()
+    for value, own_id in ids.items():
+        if value in L.BY_VALUE and L.BY_VALUE[value].name in shown:
+            node.GetDisplayNode().SetSegmentVisibility3D(own_id, False)
+    set_reference(node, work.present_reference(), labels)
+    return node, ids
 
 
 def add_segmentation(
@@ -75,7 +147,7 @@ def fill_segmentation(
     source : vtkMRMLTransformNode, optional
         What the label map lies under; in the world by default.
     surfaces_follow : bool
-        `closed_surfaces` comes next: the present surfaces stay until then, or a view would make new ones by itself, on
+        New ones are made next: the present surfaces stay until then, or a view would make new ones by itself, on
         the whole grid.
 
     Returns
@@ -87,7 +159,7 @@ def fill_segmentation(
     if segmentation.GetNumberOfSegments() == 0:
         segmentation.SetSourceRepresentationName(LABELS)
     image = oriented_image(labels.volume)
-    _move_image(image, _into_coordinates_of(node, source))
+    move_image(image, into_coordinates_of(node, source))
     known, doubtful = segments_by_value(node)
     known |= {value: [own_id] for value, own_id in (segment_ids or {}).items()}
     ids = {}
@@ -140,29 +212,6 @@ def set_reference(node: Any, reference: Any, labels: LabelMap) -> None:
     node.GetSegmentation().SetConversionParameter(converter.GetReferenceImageGeometryParameterName(), text)
 
 
-def closed_surfaces(node: Any, labels: LabelMap, ids: Mapping[int, str], source: Any = None) -> Iterator[str]:
-    """Make the closed surface of one segment after the other; yields its name.
-
-    Slicer's own conversion, but inside each structure's box: the whole grid for each would take ten times as long.
-
-    Parameters
-    ----------
-    ids : mapping of label value to segment ID
-        As `add_segmentation` and `fill_segmentation` return them.
-    source : vtkMRMLTransformNode, optional
-        What the label map lies under; in the world by default.
-    """
-    segmentation = node.GetSegmentation()
-    for value, own_id in ids.items():
-        segment = segmentation.GetSegment(own_id)
-        if segment is None:
-            continue
-        surface = _surface_of(segmentation, labels, value)
-        _move_surface(surface, _into_coordinates_of(node, source))
-        segment.AddRepresentation(SURFACE, surface)
-        yield segment.GetName()
-
-
 def new_segment(value: int, side: str, image: Any) -> Any:
     """A segment of one value of a label map, with name, colour and codes."""
     segment = slicer.vtkSegment()
@@ -199,24 +248,6 @@ def segment_id(value: int) -> str:
     return L.BY_VALUE[value].name if value in L.BY_VALUE else f"label_{value}"
 
 
-def _surface_of(segmentation: Any, labels: LabelMap, value: int) -> Any:
-    lower, upper = labels.boxes[value]
-    (i0, j0, k0), (i1, j1, k1) = lower, upper
-    inside = (labels.volume.array[k0:k1, j0:j1, i0:i1] == value).astype(np.uint8)
-    padded = np.pad(inside, 1)
-    single = slicer.vtkSegmentation()
-    single.SetSourceRepresentationName(LABELS)
-    for name in ("Smoothing factor", "Decimation factor"):
-        if segmentation.GetConversionParameter(name):
-            single.SetConversionParameter(name, segmentation.GetConversionParameter(name))
-    segment = slicer.vtkSegment()
-    segment.SetLabelValue(1)
-    segment.AddRepresentation(LABELS, oriented_image(labels.volume, padded, tuple(n - 1 for n in lower)))
-    single.AddSegment(segment, "one")
-    single.CreateRepresentation(SURFACE)
-    return segment.GetRepresentation(SURFACE)
-
-
 def _restorer(segment: Any) -> Any:
     """A function that makes a segment what it is now."""
     representations = {name: segment.GetRepresentation(name) for name in _REPRESENTATIONS}
@@ -242,55 +273,6 @@ def _set_representations(segment: Any, wanted: Mapping[str, Any]) -> None:
     for name in _REPRESENTATIONS:
         if wanted.get(name) is None and segment.GetRepresentation(name) is not None:
             segment.RemoveRepresentation(name)
-
-
-def _into_coordinates_of(node: Any, source: Any) -> Any:
-    """vtkMatrix4x4 from the results' coordinates to the node's own, or None where they are the same.
-
-    Parameters
-    ----------
-    source : vtkMRMLTransformNode or None
-        The results lie under it; None: in the world.
-
-    Raises
-    ------
-    InvalidFormatError
-        If one of the transforms bends: a label map on straight axes cannot be put under it.
-    """
-    parent = node.GetParentTransformNode()
-    if parent is source:
-        return None
-    matrix, inverse = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
-    for transform, filled in ((source, matrix), (parent, inverse)):
-        if transform is None:
-            continue
-        if not transform.IsTransformToWorldLinear():
-            raise InvalidFormatError(
-                _("The output segmentation or the input lies under a transform that is not linear."),
-                _("Let a new segmentation be made, or harden the transform first."))
-        transform.GetMatrixTransformToWorld(filled)
-    inverse.Invert()
-    vtk.vtkMatrix4x4.Multiply4x4(inverse, matrix, matrix)
-    return matrix
-
-
-def _move_image(image: Any, matrix: Any) -> None:
-    if matrix is not None:
-        moved = vtk.vtkMatrix4x4()
-        image.GetImageToWorldMatrix(moved)
-        vtk.vtkMatrix4x4.Multiply4x4(matrix, moved, moved)
-        image.SetGeometryFromImageToWorldMatrix(moved)
-
-
-def _move_surface(surface: Any, matrix: Any) -> None:
-    if matrix is not None:
-        transform = vtk.vtkTransform()
-        transform.SetMatrix(matrix)
-        mover = vtk.vtkTransformPolyDataFilter()
-        mover.SetTransform(transform)
-        mover.SetInputData(surface)
-        mover.Update()
-        surface.ShallowCopy(mover.GetOutput())
 
 
 def _same_grid(volume_node: Any, image: Any) -> bool:

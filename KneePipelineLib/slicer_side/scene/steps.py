@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,192 +13,95 @@ from uuid import uuid4
 import slicer
 from slicer.i18n import tr as _
 
-from ...imaging import labels as L
-from . import maps, models, segmentation, tables
+from . import kinds
 from .changes import SceneChanges, items_with, nodes_below, remove_node, with_ancestors
-from .files import read_label_map, read_scalar_volume
 from .results import FOLDER_ROLE, IMPORT, ROLE, RUN, ImportedResults, ImportOptions
 
-_REPEATED = {"thickness_table", "thickness_record", "t2_record"}
-"""Roles whose numbers come with the results table."""
-_ALTERNATIVE = "_nifti"
-_SHAPE_ROLES = ("raw_", "shape_", "score_")
 _WAIT_S = 0.02
 _NUMBERED = re.compile(r"_\d+$")
-_VALUES_OF = {"subregion_labels": tuple(s.value for s in L.SUBREGIONS)}
-"""Label maps of which only some values are new."""
+
+
+@dataclass
+class Source:
+    """A file that results.json lists: its entry there, and its content, which a thread reads."""
+
+    entry: dict
+    content: Future | None
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        return self.entry["title"]
 
 
 class Import:
     """The steps of one import; `results` fills as they are done."""
 
     def __init__(
-        self, changes: SceneChanges, path: Path, record: dict, reference: Any, segmentation: Any, options: ImportOptions
+        self, changes: SceneChanges, pool: ThreadPoolExecutor, path: Path, record: dict, reference: Any,
+        segmentation: Any, options: ImportOptions,
     ) -> None:
-        self.changes, self.options = changes, options
-        self.folder = path.parent
+        self.changes, self.pool, self.options = changes, pool, options
+        self.folder, self.record = path.parent, record
         self.results = ImportedResults(path, record)
         self.side = record.get("side", {}).get("value", "unknown")
         self.reference, self.given = reference, segmentation
         self.transform = reference.GetParentTransformNode() if options.under_transform and reference else None
-        listed = record.get("outputs", [])
-        roles = {o["role"] for o in listed}
-        self.outputs = [o for o in listed if o["role"] not in _REPEATED
-                        and not (o["role"].endswith(_ALTERNATIVE) and o["role"][: -len(_ALTERNATIVE)] in roles)]
-        self.shape_folder = 0
+        self._folders: dict[str, int] = {}
         self.results.import_id = uuid4().hex
         if not options.segmentation:
             self.results.segmentation = segmentation
 
-    def run(self, pool: ThreadPoolExecutor) -> Iterator[str]:
-        """All steps, in the order in which a person would want to see them."""
+    @property
+    def knee(self) -> str:
+        """Which knee it is, to begin names with."""
+        return f"{self.side.capitalize() if self.side in ('right', 'left') else 'Examined'} knee"
+
+    def run(self) -> Iterator[str]:
+        """All steps, in the order of `KINDS`: that in which a person would want to see them."""
         with self.changes.recorded():
             self._make_folder()
         yield _("Folder for the results")
-        labels = self._label_outputs()
-        volumes = self._of_type("volume") if self.options.t2 else []
-        reading = {o["path"]: pool.submit(read_label_map, self.folder / o["path"]) for o in labels}
-        reading |= {o["path"]: pool.submit(read_scalar_volume, self.folder / o["path"], self._mask_of(o))
-                    for o in volumes}
-        yield from self._models()
-        for output in labels:
-            yield from self._labels(output, reading.pop(output["path"]))
-        yield from self._tables()
-        table = None
-        for output in volumes:
-            volume = yield from self._read(reading.pop(output["path"]), output)
-            if output.get("units") == "ms" and table is None:
-                table = self._make("t2_colours", lambda: maps.add_t2_table(self.changes.scene))
-                yield _("Colours of T2")
-            yield from self._volume(output, volume, table if output.get("units") == "ms" else None)
-        yield from self._texts()
+        wanted = [kind for kind in kinds.KINDS if self.options.wants(kind.option)]
+        sources = {kind: [Source(entry, self.pool.submit(kind.reader, self.folder, entry)) for entry in self.entries()
+                          if kinds.kind_of(entry["role"]) is kind] for kind in wanted}
+        for kind in wanted:
+            if kind.reader is None or sources[kind]:
+                yield from kind.maker(self, kind, sources[kind])
         if self.options.replaces:
             with self.changes.recorded():
                 self._replace(set(self.options.replaces))
             yield _("Earlier results removed")
 
-    # --- the parts -----------------------------------------------------------------------------------------------
+    # --- for the makers ----------------------------------------------------------------------------------------------
 
-    def _models(self) -> Iterator[str]:
-        outputs = [o for o in self._of_type("model")
-                   if (self.options.shape if _of_shape(o) else self.options.models)]
-        coloured = [o for o in outputs if o.get("scalars")]
+    def entries(self) -> list[dict]:
+        """The files that results.json lists."""
+        return self.record.get("outputs", [])
+
+    def read(self, source: Source) -> Iterator[str]:
+        """The content of a file."""
+        future, source.content = source.content, None
+        what = source.title[:1].lower() + source.title[1:]
+        return self.wait(future, _("Reading {what}").format(what=what))
+
+    @staticmethod
+    def wait(future: Future, sentence: str) -> Iterator[str]:
+        """What a thread makes, waited for in short pieces: they also give it time where Python otherwise has none."""
+        while not wait([future], timeout=_WAIT_S).done:
+            yield sentence
+        return future.result()
+
+    def make(self, role: str, make: Callable[..., Any], *arguments: Any, folder: str = "") -> Any:
+        """Call ``make(changes, *arguments)`` and adopt the node that it returns, if it returns one."""
         with self.changes.recorded():
-            meshes = models.read_models(self.folder, coloured)
-        upper_mm = models.shared_upper_mm(coloured, meshes)
-        table = None
-        if any(models.measured(o, meshes[o["path"]]) for o in coloured):
-            table = self._make("thickness_colours", lambda: maps.add_thickness_table(self.changes.scene, upper_mm))
-            yield _("Colours of thickness")
-        has_legend = False
-        for output in outputs:
-            with self.changes.recorded():
-                mesh = meshes.get(output["path"]) or models.read_models(self.folder, [output])[output["path"]]
-                node = models.add_model(self.changes, output, mesh, table, upper_mm)
-                self._adopt(node, output["role"], in_shape=_of_shape(output))
-                self.results.models[output["path"]] = node
-            yield output["title"]
-            if table is not None and not has_legend and models.measured(output, mesh):
-                has_legend = True
-                legend = self._make("legend", lambda node=node: self._legend(node, "Cartilage\nthickness (mm)"))
-                yield _("Colour legend") if legend else _("No colour legend in this version of Slicer")
-
-    def _labels(self, output: dict, future: Future) -> Iterator[str]:
-        labels = yield from self._read(future, output)
-        is_main = output["role"] == "all_labels"
-        with self.changes.recorded():
-            if is_main and self.changes.present(self.given):
-                node = self.given
-                ids = segmentation.fill_segmentation(self.changes, node, labels, side=self.side,
-                                                           segment_ids=self.options.segment_ids, source=self.transform,
-                                                           surfaces_follow=self.options.closed_surface)
-            else:
-                values = _VALUES_OF.get(output["role"])
-                node, ids = segmentation.add_segmentation(
-                    self.changes.scene, self._title_of_labels(output), labels, side=self.side, visible=is_main,
-                    values=values)
-                self._adopt(node, output["role"])
-                self._hide_what_models_show(node, ids)
-                segmentation.set_reference(node, self._present_reference(), labels)
-            self.results.by_role.setdefault(output["role"], [node])
-            if is_main:
-                self.results.segmentation = node
-        yield output["title"]
-        if not (is_main and self.options.closed_surface):
-            return
-        surfaces = segmentation.closed_surfaces(node, labels, ids, self.transform)
-        while True:
-            with self.changes.recorded():
-                name = next(surfaces, None) if self.changes.present(node) else None
-            if name is None:
-                return
-            yield _("Surface of {structure}").format(structure=name[:1].lower() + name[1:])
-
-    def _tables(self) -> Iterator[str]:
-        if not self.options.table:
-            return
-        for role, key, what, sentence in (("region_table", "regions", "regions", _("Table of the regions")),
-                                          ("meniscus_table", "menisci", "menisci", _("Table of the menisci"))):
-            name = f"{_side_word(self.side)} knee: {what}"
-            table = self._make(role, lambda key=key, name=name: tables.add_region_table(
-                self.changes, self.results.record.get(key) or {}, name))
-            if table is not None:
-                self.results.table = table if role == "region_table" else self.results.table
-                yield sentence
-        for role in tables.CHARTS if self.options.chart else ():
-            yield from self._chart(role)
-        for output in self._of_type("table"):
-            if output["path"].endswith(".csv"):
-                self._make(output["role"], lambda output=output: tables.add_csv_table(
-                    self.changes, self.folder / output["path"], output["title"]))
-                yield output["title"]
-
-    def _chart(self, role: str) -> Iterator[str]:
-        regions = tables.charted(self.results.record, role)
-        if not regions:
-            return
-        table = self._make(f"{role}_bars", lambda: tables.add_bar_table(self.changes, role, regions))
-        yield _("Heights of the bars")
-        bars = []
-        for region in regions:
-            bars.append(self._make("plot_series", lambda region=region: tables.add_bar(
-                self.changes, region, table)))
-            yield _("Bars of the chart")
-        chart = self._make(role, lambda: tables.add_chart(self.changes, role, bars))
-        self.results.chart = self.results.chart or chart
-        yield _("Chart of the regions")
-
-    def _volume(self, output: dict, volume: Any, table: Any) -> Iterator[str]:
-        node = self._make(output["role"], lambda: maps.add_volume(self.changes, output, volume, table))
-        if output["role"] == "t2_map":
-            self.results.t2 = node
-        yield output["title"]
-        if table is not None:
-            self._make("legend", lambda: self._legend(node, "T2 (ms)", "%.0f"))
-            yield _("Colour legend of T2")
-
-    def _texts(self) -> Iterator[str]:
-        scores = tables.read_scores(self.folder, self.outputs) if self.options.shape else {}
-        self.results.text = self._make("run_details", lambda: tables.add_details(
-            self.changes, self.results.record, scores, f"{_side_word(self.side)} knee: run details"))
-        yield _("Run details")
-        for output in self._of_type("record"):
-            if output["path"].endswith(".json") and (self.options.shape or not _of_shape(output)):
-                self._make(output["role"], lambda output=output: tables.add_record(
-                    self.changes, self.folder / output["path"], output["title"]), in_shape=_of_shape(output))
-                yield output["title"]
-
-    # --- helpers -------------------------------------------------------------------------------------------------
-
-    def _make(self, role: str, make: Callable[[], Any], in_shape: bool = False) -> Any:
-        with self.changes.recorded():
-            node = make()
+            node = make(self.changes, *arguments)
             if node is not None:
-                self._adopt(node, role, in_shape)
+                self.adopt(node, role, folder)
         return node
 
-    def _adopt(self, node: Any, role: str, in_shape: bool = False) -> None:
-        """Mark a new node, put it into the folder and under the transform."""
+    def adopt(self, node: Any, role: str, folder: str = "") -> None:
+        """Mark a new node, put it into the folder (or one of that name in it) and under the transform."""
         self._mark(node, role)
         if self.changes.present(self.transform) and node.IsA("vtkMRMLTransformableNode"):
             node.SetAndObserveTransformNodeID(self.transform.GetID())
@@ -207,27 +111,34 @@ class Import:
         if not item:
             return
         parent = self.results.folder_item
-        if in_shape:
-            self.shape_folder = self.shape_folder or self.changes.add_folder(parent, "Shape model")
-            parent = self.shape_folder
+        if folder:
+            if folder not in self._folders:
+                self._folders[folder] = self.changes.add_folder(parent, folder)
+            parent = self._folders[folder]
         tree.SetItemParent(item, parent)
+
+    def present_reference(self) -> Any:
+        """The volume that was measured, while it is in the scene."""
+        return self.reference if self.changes.present(self.reference) else None
+
+    # --- the folder, and what it takes the place of ------------------------------------------------------------------
 
     def _mark(self, node: Any, role: str) -> None:
         for name, value in self._marks(role).items():
             node.SetAttribute(name, value)
 
     def _marks(self, role: str) -> dict[str, str]:
-        return {ROLE: role, RUN: self.results.record.get("created", ""), IMPORT: self.results.import_id}
+        return {ROLE: role, RUN: self.record.get("created", ""), IMPORT: self.results.import_id}
 
     def _make_folder(self) -> None:
         tree = self.changes.scene.GetSubjectHierarchyNode()
-        neighbour = self._present_reference() or (self.given if self.changes.present(self.given) else None)
+        neighbour = self.present_reference() or (self.given if self.changes.present(self.given) else None)
         item = tree.GetItemByDataNode(neighbour) if neighbour is not None else 0
         parent = tree.GetItemParent(item) if item else tree.GetSceneItemID()
         old = set(self._folders_of(self.options.replaces))
         parent = next(item for item in [*with_ancestors(tree, parent), tree.GetSceneItemID()]
                       if not old & set(with_ancestors(tree, item)))
-        folder = self.changes.add_folder(parent, f"{_side_word(self.side)} knee: KneePipeline")
+        folder = self.changes.add_folder(parent, f"{self.knee}: KneePipeline")
         for name, value in self._marks(FOLDER_ROLE).items():
             tree.SetItemAttribute(folder, name, value)
         self.results.folder_item = folder
@@ -268,53 +179,8 @@ class Import:
             for node in nodes:
                 if node is not self.given and _NUMBERED.search(node.GetName()):
                     node.SetName(self.changes.scene.GenerateUniqueName(_NUMBERED.sub("", node.GetName())))
-        if self.shape_folder:
-            tree = self.changes.scene.GetSubjectHierarchyNode()
-            tree.SetItemName(self.shape_folder, "")
-            tree.SetItemName(self.shape_folder, tree.GenerateUniqueItemName("Shape model"))
+        tree = self.changes.scene.GetSubjectHierarchyNode()
+        for name, folder in self._folders.items():
+            tree.SetItemName(folder, "")
+            tree.SetItemName(folder, tree.GenerateUniqueItemName(name))
 
-    def _read(self, future: Future, output: dict) -> Iterator[str]:
-        """What a thread reads, waited for in short pieces: they also give it time where Python otherwise has none."""
-        while not wait([future], timeout=_WAIT_S).done:
-            yield _("Reading {what}").format(what=output["title"][:1].lower() + output["title"][1:])
-        return future.result()
-
-    def _legend(self, node: Any, title: str, number_format: str = "%.1f") -> Any:
-        return models.add_legend(node, title, number_format) if self.changes.present(node) else None
-
-    def _hide_what_models_show(self, node: Any, ids: Mapping[int, str]) -> None:
-        """In 3D a segment would cover the thickness map of its own bone."""
-        shown = {o.get("structure") for o in self._of_type("model")} if self.options.models else set()
-        for value, own_id in ids.items():
-            structure = L.BY_VALUE.get(value)
-            if structure is not None and structure.name in shown:
-                node.GetDisplayNode().SetSegmentVisibility3D(own_id, False)
-
-    def _mask_of(self, output: dict) -> Path | None:
-        """The labels outside of whose soft tissues a T2 map is noise."""
-        named = output.get("reference") if output["role"] == "t2_map" else None
-        return self.folder / named if named else None
-
-    def _label_outputs(self) -> list[dict]:
-        wanted = [o for o in self._of_type("labels")
-                  if (self.options.segmentation if o["role"] == "all_labels" else self.options.subregions)]
-        return sorted(wanted, key=lambda o: o["role"] != "all_labels")
-
-    def _of_type(self, kind: str) -> list[dict]:
-        return [o for o in self.outputs if o["type"] == kind]
-
-    def _present_reference(self) -> Any:
-        return self.reference if self.changes.present(self.reference) else None
-
-    def _title_of_labels(self, output: dict) -> str:
-        known = {"all_labels": f"{_side_word(self.side)} knee", "subregion_labels": "Femoral cartilage subregions",
-                 "depth_labels": "Cartilage layers"}
-        return known.get(output["role"], output["title"])
-
-
-def _of_shape(output: dict) -> bool:
-    return output["role"].startswith(_SHAPE_ROLES)
-
-
-def _side_word(side: str) -> str:
-    return side.capitalize() if side in ("right", "left") else "Examined"

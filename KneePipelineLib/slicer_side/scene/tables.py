@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
@@ -15,6 +16,10 @@ from slicer.i18n import tr as _
 from ...errors import InvalidFormatError
 from .changes import SceneChanges
 from .files import checked
+
+if TYPE_CHECKING:
+    from .kinds import Kind
+    from .steps import Import, Source
 
 REGION_COLUMN = "Region"
 _GREY = (160, 160, 160)
@@ -34,6 +39,41 @@ CHARTS = {
     "t2_chart": ("t2_ms_mean", "Cartilage T2 by region", "Mean T2 (ms)"),
 }
 """Role -> measure, title, axis title."""
+
+
+def bring_regions(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """The table of the regions."""
+    if work.make(kind.role, add_region_table, work.record.get("regions") or {}, f"{work.knee}: regions"):
+        yield _("Table of the regions")
+
+
+def bring_menisci(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """The table of the menisci."""
+    if work.make(kind.role, add_region_table, work.record.get("menisci") or {}, f"{work.knee}: menisci"):
+        yield _("Table of the menisci")
+
+
+def bring_csv(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """Files of numbers as tables."""
+    for source in sources:
+        rows = yield from work.read(source)
+        work.make(source.entry["role"], add_csv_table, rows, source.title)
+        yield source.title
+
+
+def bring_chart(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """A bar chart of the regions, where any has the measure."""
+    regions = charted(work.record, kind.role)
+    if not regions:
+        return
+    table = work.make(f"{kind.role}_bars", add_bar_table, kind.role, regions)
+    yield _("Heights of the bars")
+    bars = []
+    for region in regions:
+        bars.append(work.make("plot_series", add_bar, region, table))
+        yield _("Bars of the chart")
+    work.make(kind.role, add_chart, kind.role, bars)
+    yield _("Chart of the regions")
 
 
 def add_region_table(changes: SceneChanges, regions: dict[str, dict], name: str) -> Any | None:
@@ -63,19 +103,25 @@ def heading(measure: str) -> str:
     return _HEADINGS.get(measure, measure)
 
 
-def add_csv_table(changes: SceneChanges, path: Path, name: str) -> Any:
-    """A CSV file as table node: columns whose cells are all numbers or empty become numbers (empty: NaN).
+def read_csv(folder: Path, entry: dict) -> list[list[str]]:
+    """The rows of a CSV file of a run, its header first.
 
     Raises
     ------
     MissingFileError, InvalidFormatError
-        If there is no such file, or it has no header.
+        If there is no such file, or its rows differ in length.
     """
-    with checked(path).open(encoding="utf-8", newline="") as file:
+    path = checked(folder / entry["path"])
+    with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     if not rows or len({len(row) for row in rows}) != 1:
         raise InvalidFormatError(_("{file} is not a table: its rows differ in length.").format(file=path.name),
                                  _("Run the analysis again."))
+    return rows
+
+
+def add_csv_table(changes: SceneChanges, rows: list[list[str]], name: str) -> Any:
+    """Rows as table node: columns whose cells are all numbers or empty become numbers (empty: NaN)."""
     node = changes.scene.AddNewNodeByClass("vtkMRMLTableNode", name)
     table = vtk.vtkTable()
     for title, *cells in zip(*rows, strict=True):
@@ -170,16 +216,26 @@ LARGEST_RECORD_BYTES = 1 << 20
 """A longer file is no reading matter; it stays in the folder."""
 
 
-def add_details(changes: SceneChanges, record: dict, scores: dict[str, Any], name: str) -> Any:
-    """A text node that tells what was done, with what, and what to look at."""
-    return _add_text(changes, name, details(record, scores))
+def bring_details(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """A text that tells what was done, with what, and what to look at."""
+    scores = read_scores(work.folder, work.entries()) if work.options.shape else {}
+    work.make(kind.role, _add_text, f"{work.knee}: run details", details(work.record, scores))
+    yield _("Run details")
 
 
-def add_record(changes: SceneChanges, path: Path, name: str) -> Any | None:
-    """A small JSON file as text node; None where it is too long to read."""
-    if checked(path).stat().st_size > LARGEST_RECORD_BYTES:
-        return None
-    return _add_text(changes, name, path.read_text(encoding="utf-8"))
+def bring_record(work: Import, kind: Kind, sources: list[Source]) -> Iterator[str]:
+    """Records as texts, those that are short enough to read."""
+    for source in sources:
+        text = yield from work.read(source)
+        if text is not None:
+            work.make(source.entry["role"], _add_text, source.title, text, folder=kind.folder)
+            yield source.title
+
+
+def read_text(folder: Path, entry: dict) -> str | None:
+    """A small file of a run; None where it is too long to read."""
+    path = checked(folder / entry["path"])
+    return path.read_text(encoding="utf-8") if path.stat().st_size <= LARGEST_RECORD_BYTES else None
 
 
 def read_scores(folder: Path, outputs: list[dict]) -> dict[str, Any]:
