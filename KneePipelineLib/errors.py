@@ -13,12 +13,20 @@ EXIT_CANCELLED = 3
 EXIT_TIMED_OUT = 4
 
 MAX_MESSAGE = 1000
+MAX_HINT = 4000
 
 
 def _one_line(message: str) -> str:
     """A message as one line of bounded length, whatever the names in somebody's file bring into it."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(message)).split())
-    return line if len(line) <= MAX_MESSAGE else line[:MAX_MESSAGE - 3].rstrip() + "..."
+    return _bounded(" ".join(_printable(message).split()), MAX_MESSAGE)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def _bounded(line: str, most: int) -> str:
+    return line if len(line) <= most else line[:most - 3].rstrip() + "..."
 
 
 class KneePipelineError(Exception):
@@ -29,7 +37,7 @@ class KneePipelineError(Exception):
     message : str
         One sentence: what is wrong, and where. It is kept as one line of at most 1,000 characters.
     hint : str
-        One sentence: what to do about it.
+        One sentence: what to do about it; a line of at most 4,000 characters.
     details : object
         Anything that helps to find the cause (numbers, names); JSON-serialisable, never patient identifiers or paths.
     """
@@ -41,7 +49,7 @@ class KneePipelineError(Exception):
         message = _one_line(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = _bounded(_printable(hint), MAX_HINT)
         self.details = details
 
     def to_dict(self) -> dict:

@@ -228,7 +228,7 @@ def read_config(path: str | os.PathLike) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError("The configuration file cannot be read.", "Check the path given with --config or in "
                           "KNEEPIPELINE_CONFIG.", reason=error.strerror or type(error).__name__) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"The configuration file is not valid JSON ({error}).",
                           "Correct the file, or make a new one from the config.json of an earlier run.") from None
     if not isinstance(values, dict):

@@ -79,6 +79,8 @@ def resolved(plans: Mapping, configuration: str) -> dict:
             break
         settings = {**own, **settings}
         configuration = own.get("inherits_from")
+        if not isinstance(configuration, str):
+            break
     return settings
 
 

@@ -10,6 +10,7 @@ import gzip
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from ..errors import InputTooLargeError, InvalidFormatError
@@ -31,11 +32,13 @@ def unpack_zip(path: Path, target: Path, limits: Limits) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if not m.is_dir() and not _is_litter(m.filename)]
+            members = [m for m in archive.infolist()
+                       if not (m.filename and m.is_dir()) and not _is_litter(m.filename)]
             _check_members(members, limits)
             budget = limits.max_unpacked_bytes
+            copies: Counter[Path] = Counter()
             for member in members:
-                budget -= _unpack_one(archive, member, target, min(budget, limits.max_file_bytes))
+                budget -= _unpack_one(archive, member, target, min(budget, limits.max_file_bytes), copies)
     except NotImplementedError as error:
         raise InvalidFormatError("The zip archive is packed in a way that is not read here (such as Deflate64, which "
                                  "Windows uses above 2 GB).", "Unpack it yourself and give the folder.",
@@ -88,14 +91,15 @@ def _leads_outside(name: str) -> bool:
     return not slashed or slashed.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in slashed
 
 
-def _unpack_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: int) -> int:
+def _unpack_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, budget: int,
+                copies: Counter[Path]) -> int:
     """Write one member and return its bytes; never believes the declared size."""
     destination = target.joinpath(*[p for p in member.filename.replace("\\", "/").split("/") if p not in ("", ".")])
     if not destination.resolve().is_relative_to(target.resolve()):  # belt and braces: names were checked already
         raise InvalidFormatError("The zip archive holds a file whose path leads outside of it.",
                                  "Do not trust this archive; export the images again.")
     destination.parent.mkdir(parents=True, exist_ok=True)
-    destination = _free(destination)
+    destination = _free(destination, copies)
     written = 0
     with archive.open(member) as source, open(destination, "xb") as sink:
         while chunk := source.read(_CHUNK):
@@ -107,12 +111,15 @@ def _unpack_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
     return written
 
 
-def _free(destination: Path) -> Path:
-    """A name that nothing has: archives may hold a name twice, or two that differ in the case of their letters."""
-    candidate, count = destination, 1
+def _free(destination: Path, copies: Counter[Path]) -> Path:
+    """A name that nothing has: archives may hold a name twice, or two that differ in the case of their letters.
+
+    ``copies`` counts how often each was asked for, so that thousands of one name do not take for ever.
+    """
+    candidate = destination
     while candidate.is_file():
-        count += 1
-        candidate = destination.with_name(f"{count}~{destination.name}")
+        copies[destination] += 1
+        candidate = destination.with_name(f"{copies[destination] + 1}~{destination.name}")
     return candidate
 
 

@@ -167,10 +167,10 @@ def select(series: list[Series], wanted: str | int) -> list[Series]:
         No series matches.
     """
     text = str(wanted).strip()
-    if text.startswith("#") and text[1:].isdigit() and 1 <= int(text[1:]) <= len(series):
+    if text.startswith("#") and text[1:].isdecimal() and 1 <= int(text[1:]) <= len(series):
         return [series[int(text[1:]) - 1]]
     matches = [s for s in series if text and s.header.series_uid == text]
-    if not matches and text.isdigit():
+    if not matches and text.isdecimal():
         matches = [s for s in series if s.header.series_number == int(text)]
     if not matches:
         matches = [s for s in series if text and text.casefold() in s.header.description.casefold()]

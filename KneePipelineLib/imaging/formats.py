@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidFormatError, KneePipelineError
-from .detached import data_file
-from .limits import MIB
+from .detached import MAX_FILES, data_file
+from .limits import DEFAULT_LIMITS, MIB
 
 SHEAR_TOLERANCE = 1e-3
 """Largest deviation of the axes' scalar products from 0 that is repaired to the nearest orthonormal axes (0.06 deg)."""
@@ -157,11 +157,14 @@ def join_files(header: Path, names: list[str], count: int,
     ValueError
         If the elements cannot be shared evenly.
     """
-    if count % len(names):
+    if len(names) > MAX_FILES or count % len(names):
         raise ValueError("the files cannot share the voxels evenly")
-    parts = []
+    parts, read_bytes = [], 0
     for name in names:
-        parts.append(decode(data_file(header, name).read_bytes(), count // len(names)))
+        content = data_file(header, name).read_bytes()
+        read_bytes += len(content)
+        DEFAULT_LIMITS.check_file_bytes(read_bytes)  # a list may name one large file again and again
+        parts.append(decode(content, count // len(names)))
     return np.concatenate(parts)
 
 

@@ -135,7 +135,7 @@ def _elements(path: Path, fields: dict[str, str], names: list[str], start: int, 
 def _decode(data: bytes, fields: dict[str, str], count: int, dtype: np.dtype) -> np.ndarray:
     needed = count * dtype.itemsize
     if fields.get("BinaryData", "True").lower() == "false":
-        values = np.array(data.split()[:count], dtype=np.float64)
+        values = np.array(data.split(None, count)[:count], dtype=np.float64)
         if len(values) < count:
             raise ValueError("too few numbers")
         return values.astype(dtype)

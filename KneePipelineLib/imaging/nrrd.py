@@ -32,6 +32,8 @@ from .metadata import meta_from_header
 from .segments import is_segmentation
 
 _MAX_HEADER_BYTES = 4 * MIB
+_MAX_PACKED_SKIP = 64 * MIB
+"""Bytes of another format's header before the voxels, which have to be unpacked to be skipped."""
 _TYPES = {
     "i1": ("signed char", "int8", "int8_t"), "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
     "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
@@ -148,7 +150,7 @@ def _geometry(header: _Header, sizes: list[int], kinds: list[str]) -> tuple[list
             affine[column, 3] = float(mins[axis]) if mins[axis].lower() != "nan" else 0.0
         return spatial, affine
     vectors = ["none" if set(v.lower().strip("()").split(",")) == {"nan"} else v
-               for v in re.findall(r"none|\([^)]*\)", directions.replace(" ,", ",").replace(", ", ","))]
+               for v in re.findall(r"none|\([^()]*\)", directions.replace(" ,", ",").replace(", ", ","))]
     if len(vectors) != len(sizes):
         raise ValueError("space directions do not fit the dimension")
     spatial = [a for a, v in enumerate(vectors) if v != "none"][:3]  # a fourth, of a "-time" space, repeats the volume
@@ -228,16 +230,20 @@ def _decode(data: bytes, header: _Header, count: int, dtype: np.dtype) -> np.nda
     encoding = (header.get("encoding") or "raw").lower()
     needed = count * dtype.itemsize
     skip = int(header.get("byte skip") or 0)
+    start = 0
     for _ in range(int(header.get("line skip") or 0)):
-        data = data[data.index(b"\n") + 1:]
+        start = data.index(b"\n", start) + 1
+    data = data[start:] if start else data
     if skip > 0 and encoding not in ("gzip", "gz"):
         data = data[skip:]
     if encoding in ("gzip", "gz"):
+        if skip > _MAX_PACKED_SKIP:
+            raise ValueError("too much to be skipped")
         data = inflate(data, needed + max(skip, 0))[max(skip, 0):]
     elif encoding in ("bzip2", "bz2"):
         data = bz2.BZ2Decompressor().decompress(data, needed)
     elif encoding in ("ascii", "text", "txt"):
-        values = np.array(data.split()[:count], dtype=np.float64)
+        values = np.array(data.split(None, count)[:count], dtype=np.float64)
         if len(values) < count:
             raise ValueError("too few numbers")
         return values.astype(dtype)

@@ -63,12 +63,10 @@ def femoral_subregions(labels: Volume, side: str = "auto") -> Volume:
     Raises
     ------
     SegmentationError
-        If there is no femur or tibia, or with ``auto`` nothing tells the side.
+        If there is no femur or tibia, or they do not form a joint.
     """
-    knee = working_knee(labels)
-    side = decided_side(knee, side)[0]
-    knee, _ = correct_tibial_sides(knee, side)
-    return knee.paste(femoral_labels(knee, side)[0])
+    # the regions stand on the femur's own axes and on what bone is denuded: both take its surface
+    return prepare_knee(labels, side=side).subregions
 
 
 def measure_knee(

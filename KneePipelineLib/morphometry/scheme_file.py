@@ -11,6 +11,8 @@ from ..imaging.labels import BY_NAME, BY_VALUE
 from ..structure_names import named_structure
 from .numberings import FOLDED_SUBREGIONS, PUBLIC, SCHEMES, UNSIDED_NAMES
 
+MAX_DIGITS = 18
+"""Of a label value: what a voxel can hold."""
 _HINT = ('Write it as {"1": "femur", "2": "fem_cart", "3": 0}; known names: '
          + ", ".join([*BY_NAME, *UNSIDED_NAMES]) + ", or their titles.")
 
@@ -34,13 +36,13 @@ def read_scheme(path: Path) -> dict[int, int]:
         )
     try:
         table = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("The label scheme file is not valid JSON.", _HINT) from error
     if not isinstance(table, dict) or not table:
         raise ConfigError("The label scheme file does not hold a table from values to structures.", _HINT)
     mapping = {}
     for key, structure in table.items():
-        if not str(key).strip().isdecimal():
+        if not str(key).strip().isdecimal() or len(key) > MAX_DIGITS:
             raise ConfigError(f"The label scheme file has '{key}' where a label value is expected.", _HINT)
         mapping[int(key)] = _structure_value(structure)
     return mapping

@@ -24,6 +24,7 @@ from .files import (
     missing_files,
     read_json,
     remove,
+    stays_below,
     write_json,
 )
 
@@ -79,11 +80,10 @@ class Manifest:
         body = {key: value for key, value in values.items() if key != "digest"}
         if hash_json(body) != values.get("digest"):
             return None
-        try:
-            return cls(body["step"], body["key"], body["outputs"], body["result"],
-                       [tuple(w) for w in body["warnings"]], body["record"])
-        except (KeyError, TypeError):
+        if not _is_sound(body):
             return None
+        return cls(body["step"], body["key"], body["outputs"], body["result"],
+                   [tuple(w) for w in body["warnings"]], body["record"])
 
 
 class CheckpointStore:
@@ -146,6 +146,21 @@ class CheckpointStore:
     def forget(self, name: str) -> None:
         """Remove a finished step's manifest, and with it its being finished."""
         (self.folder(name) / MANIFEST).unlink(missing_ok=True)
+
+
+def _is_sound(body: Mapping[str, Any]) -> bool:
+    """Whether everything in a manifest is of its kind and no name leads out of the folder.
+
+    The digest tells damage only. Whoever hands over a run folder can make another one to go with names of their choice,
+    and published files are moved, replaced and removed by these names.
+    """
+    warnings, outputs = body.get("warnings"), body.get("outputs")
+    return (isinstance(body.get("step"), str) and isinstance(outputs, dict) and isinstance(warnings, list)
+            and all(isinstance(body.get(part), dict) for part in ("key", "result", "record"))
+            and all(isinstance(body["key"].get(part, {}), dict) for part in ("options", "inputs", "reads"))
+            and all(isinstance(w, list) and len(w) == 2 and all(isinstance(t, str) for t in w) for w in warnings)
+            and all(stays_below(name) and isinstance(entry, dict) and isinstance(entry.get("sha256"), str)
+                    and isinstance(entry.get("bytes"), int) for name, entry in outputs.items()))
 
 
 def _intact(path: Path, entry: Mapping[str, Any]) -> bool:

@@ -101,6 +101,8 @@ class LogFile:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path, self._clock = path, clock
         self._last = ""
+        if path.is_symlink():  # in a folder that somebody handed over it could lead to any file
+            path.unlink()
 
     def emit(self, event: Event) -> None:
         """Write one event; progress within one message is left out."""

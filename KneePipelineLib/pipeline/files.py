@@ -11,6 +11,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from ..errors import InvalidFormatError
+
 # Written as `system` does it; named here for the steps, which hash, write and read with one import.
 from ..system.atomic import write_json as write_json
 from ..system.atomic import write_text as write_text
@@ -51,18 +53,30 @@ _LITTER_BEGINNINGS = ("._", ".nfs", ".fuse_hidden", ".smbdelete", ".~lock.", "~$
 
 
 def files_below(folder: Path | str) -> list[Path]:
-    """Every file below a folder, in a fixed order and without litter."""
+    """Every file below a folder, in a fixed order, without litter and without what has no end or no content: pipes,
+    devices, and links that lead to such or nowhere."""
     found: list[Path] = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not is_litter(name)]
         found += [Path(place, name) for name in names if not is_litter(name)]
-    return sorted(found)
+    return sorted(path for path in found if path.is_file())
 
 
 def hash_tree(path: Path | str, check: Check = _go_on) -> str:
-    """SHA-256 of a file, or of a folder's files whatever they are called: names may hold a patient's name."""
+    """SHA-256 of a file, or of a folder's files whatever they are called: names may hold a patient's name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    InvalidFormatError
+        If it is something else, such as a pipe, which could be waited for for ever.
+    """
     path = Path(path)
     if not path.is_dir():
+        if path.exists() and not path.is_file():
+            raise InvalidFormatError("What was given is neither a file nor a folder.",
+                                     "A pipe or a device cannot be read again: save its content as a file.")
         return hash_file(path, check)
     hashes = sorted(hash_file(file, check) for file in files_below(path))
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
@@ -104,8 +118,16 @@ def read_json(path: Path | str) -> Any:
     """The JSON in a file, or None when it is missing or damaged."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def stays_below(name: object) -> bool:
+    """Whether a name that somebody's file holds is a relative path that stays in its folder, on every system."""
+    if not isinstance(name, str):
+        return False
+    parts = name.replace("\\", "/").split("/")
+    return not {"", ".", ".."} & set(parts) and ":" not in name and "\0" not in name
 
 
 def remove(path: Path | str) -> None:
@@ -115,6 +137,15 @@ def remove(path: Path | str) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def own_folder(path: Path | str) -> Path:
+    """A folder of our own among the checkpoints, made when missing; a link in its place would lead out of them."""
+    path = Path(path)
+    if path.is_symlink():
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def fresh_folder(path: Path | str) -> Path:

@@ -143,7 +143,8 @@ class Orchestrator:
         try:
             checkpoints.mkdir(parents=True, exist_ok=True)
             probe = checkpoints / ".probe"
-            probe.write_bytes(b"")
+            probe.unlink(missing_ok=True)  # a link there would be written through
+            probe.touch(exist_ok=False)
             probe.unlink()
         except OSError as error:
             reason = (error.strerror or type(error).__name__).lower()

@@ -19,13 +19,14 @@ from pathlib import Path
 from ..system.atomic import replace, whole_file
 from . import faults
 from .checkpoints import MANIFEST, CheckpointStore, Manifest
-from .files import hash_file, read_json, remove, write_json
+from .files import hash_file, own_folder, read_json, remove, write_json
 from .published import LAST, Published
 
 RECORD = "pipeline.json"
 EDITABLE = ("_all-labels.nrrd", "_all-labels.nii.gz")
 """The two forms of the label map; a person may correct either."""
 EDIT_FOLDER = "edits"
+EDITS = ("labels.nrrd", "labels.nii.gz")
 
 
 class Publisher:
@@ -111,8 +112,7 @@ class Publisher:
                 replace(source, target)
         if before is not None:
             self._remove_stale(set(before.outputs) - set(manifest.outputs), before)
-        final = self.store.folder(self.name)
-        final.mkdir(parents=True, exist_ok=True)
+        final = own_folder(self.store.folder(self.name))
         replace(self.staged / MANIFEST, final / MANIFEST)
         remove(self.staged)
 
@@ -155,7 +155,8 @@ class Publisher:
     @property
     def edit(self) -> Path | None:
         """The kept copy of a person's edit."""
-        path = self.store.folder(EDIT_FOLDER) / str(self._edit_facts().get("file", "labels.nrrd"))
+        name = self._edit_facts().get("file", EDITS[0])
+        path = self.store.folder(EDIT_FOLDER) / (name if name in EDITS else EDITS[0])
         return path if path.is_file() else None
 
     def _edit_facts(self) -> dict:
@@ -168,9 +169,9 @@ class Publisher:
         Beside it is noted which segmentation the published map came from: an edit of another one would be no edit.
         """
         published = self.published() or Manifest.from_dict(read_json(self.staged / MANIFEST))
-        folder = self.store.folder(EDIT_FOLDER)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = own_folder(self.store.folder(EDIT_FOLDER))
         temporary = folder / ".labels.tmp"
+        remove(temporary)
         shutil.copyfile(path, temporary)
         name = f"labels{suffix_of(path)}"
         based_on = published.key.get("reads", {}).get(self.edited_step, "") if published else ""

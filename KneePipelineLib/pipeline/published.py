@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..system.atomic import replace
 from .checkpoints import Manifest
+from .files import stays_below
 
 LAST = "results.json"
 """Appears last and goes first: where it is, all is."""
@@ -60,7 +60,7 @@ class Published:
         """Move the files into a folder of their own, results.json first; its name, None when nothing was left of them.
         """
         there = [name for name in sorted(self.files, key=lambda name: (name != LAST, name))
-                 if _stays_below(name) and (out / name).is_file()]
+                 if stays_below(name) and (out / name).is_file()]
         number = 1
         while (out / f"earlier_results_{number}").exists():
             number += 1
@@ -69,8 +69,3 @@ class Published:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             replace(out / name, folder / name)
         return folder.name if there else None
-
-
-def _stays_below(name: str) -> bool:
-    """Whether a name that a record holds stays inside the run folder."""
-    return not os.path.isabs(name) and ".." not in Path(name).parts

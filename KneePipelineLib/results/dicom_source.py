@@ -84,7 +84,7 @@ def read_source(path: str | os.PathLike, *, series: str | int | None = None, ech
             raise DicomError("The input is not DICOM, so there is no study that a DICOM segmentation could belong to.")
         chosen = choose(source, series, [])
         stacks = readable_stacks(chosen, source, kind_wanted(echo, chosen)).stacks
-        number = int(echo) if str(echo or "").strip().isdigit() else 1
+        number = int(echo) if str(echo or "").strip().isdecimal() else 1
         stack = stacks[min(max(number, 1), len(stacks)) - 1]
         header = _readable_header(stack.frames[0])
         first = stack.frames[0].header

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ShapeModelError, WeightsCorruptError
-from ..weights.torch_files import read_torch_file
+from ..weights.torch_files import are_plain_tensors, read_torch_file
 from .decoder import Decoder, PlaneBlock
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONFIG_FILE = "model_params_config.json"
 MAX_LATENT = 2**16
+MAX_PLANE_BYTES = 2**29
+"""Of the planes in any layer of the plane network, each of which doubles their sides: four times 512 of 256 x 256."""
 _MEND = "Download or import the shape model again."
 
 
@@ -71,21 +73,18 @@ def load_model(folder: Path | str, state_file: Path | str | None = None) -> Shap
 
 
 def _latest(folder: Path) -> Path:
-    epochs = [path for path in folder.glob("*.pth") if path.stem.isdigit()]
+    epochs = [path for path in folder.glob("*.pth") if path.stem.isdecimal()]
     if not epochs:
         raise WeightsCorruptError("The folder of the shape model holds no weights (model/<epoch>.pth).", _MEND)
     return max(epochs, key=lambda path: int(path.stem))
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:
-    import torch
-
     if not path.is_file():
         raise WeightsCorruptError("The weights of the shape model are not there.", _MEND)
     content = read_torch_file(path, "The file with the shape model's weights")
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(
-            isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()):
+    if not isinstance(state, dict) or not are_plain_tensors(state.items()):
         raise WeightsCorruptError("The file with the shape model's weights holds something else.", _MEND)
     return dict(state)
 
@@ -122,6 +121,7 @@ def _assembled(config: Mapping[str, Any], state: Mapping[str, torch.Tensor], act
         raise ValueError("an impossible size")
     norm = str(config.get("conv_norm_type", "batch")) if config.get("conv_norm") else ""
     *blocks, last = _plane_blocks(_plane_layers(state), norm)
+    _check_growth(size, [block.weight for block in blocks], last.weight)
     start = None
     if config.get("conv_start_with_mlp", True):
         start = (_value(state, "vae_decoder.fc.weight"), _value(state, "vae_decoder.fc.bias"))
@@ -131,6 +131,14 @@ def _assembled(config: Mapping[str, Any], state: Mapping[str, torch.Tensor], act
         latent_size=latent_size, n_objects=len(linear[-1][1]), start=start,
         start_shape=(length // size**2, size, size), blocks=tuple(blocks), planes_out=(last.weight, last.bias),
         linear=linear, summed=bool(config.get("sum_conv_output_features", True)), activation=activation)
+
+
+def _check_growth(side: int, doubling: list[torch.Tensor], last: torch.Tensor) -> None:
+    """Raises where planes that begin with this side would outgrow every model: a layer costs a file next to nothing."""
+    for number, weight in enumerate([*doubling, last], start=1):
+        grown = side * 2 ** min(number, len(doubling))
+        if 4 * grown**2 * max(weight.shape[:2]) > MAX_PLANE_BYTES:
+            raise ValueError("planes without end")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ Progress = Callable[[float, str], None]
 Watch = Callable[[float, "torch.Tensor"], None]
 
 METHODS = ("fast", "published")
+_LARGEST = 1e6
+"""Of every entry of a configuration: fifty times the published numbers of samples and steps."""
+_COUNTS = ("samples", "iterations", "patience", "rate_updates")
+_POSITIVE = ("samples", "iterations", "rate", "rate_divisor", "clamp")
 
 
 @dataclass(frozen=True)
@@ -102,16 +106,17 @@ class FitOptions:
                  "clamp": "clamp_dist_recon", "start_std": "latent_init_std"}
         found = {name: config[key] for name, key in names.items() if config.get(key) is not None}
         penalty = config.get("l2reg_recon") or 0.0
-        found["l2"] = float(config.get("code_regularization_weight") or 1e-4) if penalty is True else float(penalty)
         try:
-            bad = [names.get(name, name) for name, value in found.items() if not float(value) >= 0]
-            bad += [names[n] for n in ("samples", "iterations", "rate", "clamp") if n in found and not found[n] > 0]
-        except (TypeError, ValueError):
+            found["l2"] = float(config.get("code_regularization_weight") or 1e-4) if penalty is True else float(penalty)
+            bad = [names.get(name, name) for name, value in found.items() if not 0 <= float(value) <= _LARGEST]
+            bad += [names[n] for n in _POSITIVE if n in found and not found[n] > 0]
+            bad += [names[n] for n in _COUNTS if n in found and found[n] != int(found[n])]
+        except (TypeError, ValueError, OverflowError):
             bad = ["one of the *_recon entries"]
         if bad:
             raise ConfigError(f"The shape model's configuration is not usable: {bad[0]}.",
                               "Download or import the shape model again.")
-        return cls(**{**found, **changes})
+        return cls(**{**found, **{n: int(found[n]) for n in _COUNTS if n in found}, **changes})
 
 
 @dataclass(frozen=True, eq=False)

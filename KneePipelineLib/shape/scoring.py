@@ -36,6 +36,8 @@ def bscore(latent: Sequence[float] | np.ndarray, parameters: BScoreParameters) -
         If latent and vector differ in length.
     ShapeModelError
         If the latent is not finite.
+    WeightsCorruptError
+        If the score is not.
     """
     latent, vector = np.asarray(latent, np.float64).ravel(), np.asarray(parameters.vector, np.float64)
     if latent.shape != vector.shape:
@@ -44,7 +46,12 @@ def bscore(latent: Sequence[float] | np.ndarray, parameters: BScoreParameters) -
                              latent_length=int(latent.size))
     if not np.isfinite(latent).all():
         raise ShapeModelError("The latent holds numbers that are not finite.", "Fit the shape model again.")
-    return float((latent @ vector - parameters.mean_healthy) / parameters.std_healthy)
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        score = float((latent @ vector - parameters.mean_healthy) / parameters.std_healthy)
+    if not np.isfinite(score):
+        raise WeightsCorruptError("The numbers of the BScore lead to no finite score.",
+                                  "Give the BScore that belongs to the shape model.")
+    return score
 
 
 def chosen_bscore(kind: Kind, options: JobOptions, model: str, latent_length: int) -> BScoreParameters:
@@ -104,7 +111,7 @@ def _read(folder: Path, name: str) -> BScoreParameters:
     except FileNotFoundError:
         raise MissingFileError("The folder given for the BScore holds no model.json.",
                                "Correct the folder in the configuration, or leave it out.") from None
-    except (OSError, ValueError, AttributeError, ImportRefusedError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, ImportRefusedError) as error:
         raise WeightsCorruptError("The model.json given for the BScore is not usable.",
                                   "It holds bscore_vector, mean_healthy and std_healthy as numbers.") from error
     return BScoreParameters(name or "own", vector, mean_healthy, std_healthy)

@@ -38,6 +38,8 @@ _BYTE = 1 << 20
 _POLL_S = 0.2
 _MOST_BYTES = 4096
 _OWNER = ".owner."
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""A lock file is emptied and signed: what a link in its place leads to shall not be."""
 _FREE = b"free\n"
 """What the latest owner's file says when its owner has given it back."""
 
@@ -117,7 +119,7 @@ class Lock:
             When the file cannot be opened or locked for another reason.
         """
         for again in (True, True, True, False):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
             try:
                 taken = _try_lock(descriptor)
                 self.system = taken is not None
@@ -300,7 +302,7 @@ def _is_still_there(descriptor: int, path: Path) -> bool:
 
 def _fill(path: Path, content: bytes, mode: int) -> None:
     """Write a small file; one that was just created and cannot be filled is removed, or it would keep everybody out."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | mode, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINK | mode, 0o666)
     try:
         os.write(descriptor, content)
     except OSError:
@@ -325,7 +327,7 @@ def _content(path: Path) -> bytes:
 
 def _parsed(content: bytes) -> Owner | None:
     """The owner that a lock file names; None when it names none."""
-    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+    with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
         said = json.loads(content)
         known = {key: said.pop(key) for key in ("pid", "host", "since", "start") if key in said}
         return Owner(int(known.pop("pid")), **{key: str(value) for key, value in known.items()}, notes=said)

@@ -217,7 +217,7 @@ def _checked_archive(archive: zipfile.ZipFile) -> dict[str, int]:
         raise ImportRefusedError(f"The archive holds more than {MAX_FILES} files.", "Pack only the model's folder.")
     sizes: dict[str, int] = {}
     for member in members:
-        name = member.filename.rstrip("/") if member.is_dir() else member.filename
+        name = member.filename.rstrip("/")
         # `orig_filename` is what the archive really says: zipfile mends some names silently.
         if not layouts.is_safe(name) or "\\" in member.orig_filename or "\0" in member.orig_filename:
             raise ImportRefusedError("The archive names a path outside itself or one that not every system knows.",

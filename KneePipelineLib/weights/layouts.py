@@ -192,11 +192,18 @@ def bscore_parameters(content: dict) -> tuple[tuple[float, ...], float, float]:
     if isinstance(vector, list) and len(vector) == 1 and isinstance(vector[0], list):
         vector = vector[0]
     numbers = [*vector, mean, deviation] if isinstance(vector, list) and vector else [None]
-    if any(isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
-           for value in numbers) or deviation <= 0:
+    if not all(_is_finite(value) for value in numbers) or deviation <= 0:
         raise ImportRefusedError("model.json does not hold bscore_vector, mean_healthy and std_healthy as numbers.",
                                  "Give the BScore folder that belongs to the shape model.")
     return tuple(float(value) for value in vector), float(mean), float(deviation)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number that has a place among the floating-point ones: 10**400 has not."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def json_object(content: bytes, name: str) -> dict:

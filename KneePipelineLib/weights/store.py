@@ -78,7 +78,7 @@ def read_receipt(model: Model) -> dict | None:
     try:
         receipt = json.loads((folder_of(model) / RECEIPT).read_text(encoding="utf-8"))
         [InstalledFile(**file) for file in receipt["files"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return receipt
 

@@ -11,6 +11,7 @@ import pickle
 import re
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import WeightsCorruptError
@@ -56,6 +57,16 @@ def read_torch_file(path: Path, subject: str) -> object:
             MemoryError, ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile) as error:
         # Whatever a damaged pickle lets PyTorch's reader stumble over.
         raise WeightsCorruptError(f"{subject} is damaged.", MEND, cause=type(error).__name__) from error
+
+
+def are_plain_tensors(items: Iterable[tuple]) -> bool:
+    """Whether names are text and values plain, dense, real tensors with a number in the file for each of theirs."""
+    import torch
+
+    return all(isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter)
+               and value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
+               and not value.is_complex()
+               and value.untyped_storage().nbytes() >= value.numel() * value.element_size() for name, value in items)
 
 
 def _load(path: Path) -> object:

@@ -58,7 +58,7 @@ class qSlicerApplication(QtWidgets.QApplication):
     launcherExecutableFilePath = property(lambda self: "")
     slicerUserSettingsFilePath = property(lambda self: self._settings.fileName())
     defaultScenePath = property(lambda self: self._home)
-    extensionsInstallPath = property(lambda self: os_path(self._home, "extensions"))
+    extensionsInstallPath = property(lambda self: f"{self._home}/extensions")
     documentationBaseUrl = "https://slicer.readthedocs.io"
 
     def _get_temporary(self) -> str:
@@ -75,15 +75,12 @@ class qSlicerApplication(QtWidgets.QApplication):
         return _process_environment(self._startup)
 
     def environment(self) -> QtCore.QProcessEnvironment:
-        return _process_environment(dict(os_environ()))
+        return _process_environment(dict(os.environ))
 
     def userSettings(self) -> QtCore.QSettings:
         return self._settings
 
     def settings(self) -> QtCore.QSettings:
-        return self._settings
-
-    def revisionUserSettings(self) -> QtCore.QSettings:
         return self._settings
 
     def testingEnabled(self) -> bool:
@@ -122,9 +119,6 @@ class qSlicerApplication(QtWidgets.QApplication):
     def resumeRender(self) -> None:
         self._logic.ResumeRender()
 
-    def setRenderPaused(self, paused: bool) -> None:
-        (self.pauseRender if paused else self.resumeRender)()
-
     @staticmethod
     def processEvents(*arguments: Any) -> None:
         """Qt's events and the queues of the application logic, as one turn of Slicer's event loop."""
@@ -144,14 +138,6 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def quit(self) -> None:
         self.exit(0)
-
-
-def os_path(*parts: str) -> str:
-    return os.path.join(*parts)
-
-
-def os_environ() -> dict[str, str]:
-    return os.environ
 
 
 def _core_version() -> tuple[int, int, int]:

@@ -18,7 +18,6 @@ _FILE_TYPES = [
     ((".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima", ".img", ".hdr"), "VolumeFile"),
     ((".vtk", ".vtp", ".stl", ".ply", ".obj", ".vtu"), "ModelFile"),
     ((".csv", ".tsv"), "TableFile"),
-    ((".ctbl",), "ColorTableFile"),
     ((".h5", ".tfm"), "TransformFile"),
     ((".txt", ".json", ".xml"), "TextFile"),
 ]
@@ -29,7 +28,6 @@ _WRITER_TYPES = [
     ("vtkMRMLTableNode", "TableFile"),
     ("vtkMRMLTextNode", "TextFile"),
     ("vtkMRMLTransformNode", "TransformFile"),
-    ("vtkMRMLColorNode", "ColorTableFile"),
     ("vtkMRMLMarkupsNode", "MarkupsFile"),
 ]
 

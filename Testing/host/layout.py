@@ -11,32 +11,10 @@ SLICE_VIEWS = {"Red": "Axial", "Yellow": "Sagittal", "Green": "Coronal"}
 _COLOURS = {"Red": (0.95, 0.29, 0.21), "Yellow": (0.93, 0.84, 0.29), "Green": (0.43, 0.69, 0.29)}
 
 
-class NodeWidget:
-    """A table or plot view of which only the view node exists."""
-
-    def __init__(self, scene: Any, kind: str) -> None:
-        class_name = f"vtkMRML{kind}ViewNode"
-        self._node = scene.GetFirstNodeByClass(class_name) or scene.AddNewNodeByClass(class_name, f"{kind}View1")
-
-    def mrmlTableViewNode(self) -> Any:
-        return self._node
-
-    def mrmlPlotViewNode(self) -> Any:
-        return self._node
-
-    def close(self) -> None:
-        """Nothing is drawn, so nothing is freed."""
-
-
 class LayoutManager:
-    """Three slice views, one 3D view, one table and one plot view; which of them a layout shows is only noted.
-
-    Tables and plots are not drawn.
-    """
+    """Three slice views and one 3D view; which of them a layout shows is only noted. Tables and plots are not drawn."""
 
     threeDViewCount = 1
-    tableViewCount = 1
-    plotViewCount = 1
 
     def __init__(self, scene: Any, app_logic: Any) -> None:
         self._scene, self._app_logic = scene, app_logic
@@ -72,17 +50,11 @@ class LayoutManager:
     def setLayout(self, layout: int) -> None:
         self._layout_logic.GetLayoutNode().SetViewArrangement(layout)
 
-    def layoutLogic(self) -> Any:
-        return self._layout_logic
-
     def sliceViewNames(self) -> tuple[str, ...]:
         return tuple(self._slices)
 
     def mrmlSliceLogics(self) -> Any:
         return self._slice_logics
-
-    def mrmlViewLogics(self) -> Any:
-        return self._view_logics
 
     def sliceWidget(self, name: str) -> Any:
         from Testing.host.views import SliceWidget
@@ -98,15 +70,6 @@ class LayoutManager:
             return None
         node = self._scene.GetSingletonNode("1", "vtkMRMLViewNode")
         return self._widget("3D", lambda: ThreeDWidget(node, self._app_logic))
-
-    def tableWidget(self, index: int) -> Any:
-        return self._widget("Table", lambda: NodeWidget(self._scene, "Table")) if index == 0 else None
-
-    def plotWidget(self, index: int) -> Any:
-        return self._widget("Plot", lambda: NodeWidget(self._scene, "Plot")) if index == 0 else None
-
-    def activeThreeDRenderer(self) -> Any:
-        return self.threeDWidget(0).threeDView().renderer()
 
     def _widget(self, name: str, make: Any) -> Any:
         if name not in self._widgets:

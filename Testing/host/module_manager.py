@@ -135,9 +135,6 @@ class ModuleManager(QtCore.QObject):
     def module(self, name: str) -> Any:
         return self._known.get(name)
 
-    def modulesNames(self) -> tuple[str, ...]:
-        return tuple(self._known)
-
     def isModuleLoaded(self, name: str) -> bool:
         return name in self._known
 

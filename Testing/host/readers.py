@@ -102,10 +102,6 @@ def read_transform(scene: Any, app_logic: Any, properties: dict, messages: Any) 
     return _made(slicer.modules.transforms.logic().AddTransform(properties["fileName"], scene))
 
 
-def read_colors(scene: Any, app_logic: Any, properties: dict, messages: Any) -> list[Any]:
-    return _made(slicer.modules.colors.logic().LoadColorFile(properties["fileName"], node_name(properties)))
-
-
 def read_markups(scene: Any, app_logic: Any, properties: dict, messages: Any) -> list[Any]:
     node_id = slicer.modules.markups.logic().LoadMarkups(properties["fileName"], node_name(properties), messages)
     return _made(scene.GetNodeByID(node_id) if node_id else None)
@@ -118,6 +114,5 @@ READERS: dict[str, Callable[[Any, Any, dict, Any], list[Any]]] = {
     "TableFile": read_table,
     "TextFile": read_text,
     "TransformFile": read_transform,
-    "ColorTableFile": read_colors,
     "MarkupsFile": read_markups,
 }

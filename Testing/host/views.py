@@ -80,9 +80,6 @@ class View:
     def interactorStyle(self) -> Any:
         return self._style
 
-    def displayableManagerByClassName(self, name: str) -> Any:
-        return self._group.GetDisplayableManagerByClassName(name)
-
     @property
     def width(self) -> int:
         return self._window.GetSize()[0]
@@ -165,9 +162,6 @@ class SliceView(View):
         self._window.AddObserver("WindowResizeEvent", lambda *_: self._fit_node())
         self._fit_node()
 
-    def overlayRenderer(self) -> Any:
-        return self._overlay
-
     def _fit_node(self) -> None:
         self._logic.ResizeSliceNode(self.width, self.height)
 
@@ -215,16 +209,10 @@ class SliceWidget:
     def mrmlSliceNode(self) -> Any:
         return self._logic.GetSliceNode()
 
-    def mrmlSliceCompositeNode(self) -> Any:
-        return self._logic.GetSliceCompositeNode()
-
     def sliceView(self) -> SliceView:
         if self._view is None:
             self._view = SliceView(self._logic, self._app_logic)
         return self._view
-
-    def fitSliceToBackground(self) -> None:
-        self._logic.FitSliceToBackground()
 
     def close(self) -> None:
         if self._view is not None:

@@ -6,6 +6,7 @@ import io
 import stat
 import struct
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from KneePipelineLib.errors import InputTooLargeError, InvalidFormatError, KneePipelineError, NothingUsableError
 from KneePipelineLib.imaging import Limits, list_series, open_input, read_echoes, read_image, read_labels, write_volume
+from KneePipelineLib.imaging.archives import unpack_zip
 
 
 @pytest.fixture(autouse=True)
@@ -221,3 +223,25 @@ def test_deflate64_is_named(make: object, tmp_path: Path) -> None:
             at = data.find(signature, at + 4)
     archive.write_bytes(data)
     assert "Deflate64" in fails(InvalidFormatError, archive)
+
+
+def test_a_name_of_nothing(tmp_path: Path) -> None:
+    """The NUL that ends a name stands first."""
+    path = archive_with(tmp_path / "a.zip", a=b"x")
+    path.write_bytes(path.read_bytes().replace(b"a", b"\0"))
+    assert "outside" in fails(InvalidFormatError, path)
+
+
+def test_one_name_many_times_is_looked_for_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, count, looks = tmp_path / "a.zip", 200, []
+    with zipfile.ZipFile(path, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # zipfile's own about the double name
+        for _ in range(count):
+            archive.writestr("a", b"x")
+    target = tmp_path / "target"
+    target.mkdir()
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda self: looks.append(self) or is_file(self))
+    unpack_zip(path, target, Limits())
+    assert len(list(target.iterdir())) == count
+    assert len(looks) <= 3 * count

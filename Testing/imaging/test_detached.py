@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
 from collections.abc import Callable
@@ -10,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from KneePipelineLib.errors import InvalidFormatError, KneePipelineError, MissingFileError
-from KneePipelineLib.imaging import read_image
+from KneePipelineLib.errors import InputTooLargeError, InvalidFormatError, KneePipelineError, MissingFileError
+from KneePipelineLib.imaging import Limits, read_image
 from Testing.imaging.refusals import fails
 
 SIZE = (4, 3, 5)
@@ -93,3 +94,36 @@ def test_links_that_lead_out_and_devices_are_not_read(header: Callable, folder: 
                                   "slice%02d.raw 4 0 1", "x" * 5000, ""])
 def test_names_that_lead_nowhere_are_told(header: Callable, name: str, folder: Path) -> None:
     fails(KneePipelineError, header(folder, name))
+
+
+def nrrd(folder: Path, more: str, voxels: bytes, directions: str = "(1,0,0) (0,1,0) (0,0,1)") -> Path:
+    path = folder / "image.nrrd"
+    path.write_bytes(("NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 4 3 5\n"
+                      f"space directions: {directions}\nspace origin: (0,0,0)\n{more}\n\n").encode() + voxels)
+    return path
+
+
+def test_a_small_packed_file_does_not_unpack_what_is_skipped_without_end(folder: Path) -> None:
+    packed = gzip.compress(bytes(80 << 20) + VOXELS.tobytes(), 1)
+    assert fails(InvalidFormatError, nrrd(folder, f"encoding: gzip\nbyte skip: {80 << 20}", packed))
+
+
+def test_what_stands_before_the_voxels_is_skipped(folder: Path) -> None:
+    lines = b"x\n" * 2_000_000  # copied at every line, these would be 4 TB
+    path = nrrd(folder, "encoding: raw\nline skip: 2000000\nbyte skip: 3", lines + b"abc" + VOXELS.tobytes())
+    assert np.array_equal(read_image(path).array, VOXELS)
+
+
+def test_brackets_that_nobody_closes(folder: Path) -> None:
+    """Looked at from every one of them to the end, they would be 2e12 steps."""
+    assert fails(InvalidFormatError, nrrd(folder, "encoding: raw", b"", "(" * 2_000_000))
+
+
+@HEADERS
+def test_a_list_that_names_one_large_file_again_and_again(header: Callable, folder: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("KneePipelineLib.imaging.formats.DEFAULT_LIMITS", Limits(max_file_bytes=300))
+    (folder / "slice00.raw").write_bytes(bytes(100))
+    assert fails(InputTooLargeError, header(folder, "LIST\n" + "slice00.raw\n" * 5))
+    monkeypatch.setattr("KneePipelineLib.imaging.formats.MAX_FILES", 4)
+    assert fails(InvalidFormatError, header(folder, "LIST\n" + "slice00.raw\n" * 5))

@@ -70,6 +70,7 @@ def test_scheme_file(tmp_path, relabelled, knee_labels):
 @pytest.mark.parametrize(("text", "error"), [
     ("{", ConfigError), ("[1]", ConfigError), ("{}", ConfigError), ('{"a": 1}', ConfigError),
     ('{"1": "muscle"}', ConfigError), ('{"1": 99}', ConfigError), ('{"1": true}', ConfigError),
+    ("[" * 100_000, ConfigError), (f'{{"{"1" * 5000}": 1}}', ConfigError), ('{"1": 1e999}', ConfigError),
 ])
 def test_bad_scheme_files(tmp_path, knee_labels, text, error):
     path = tmp_path / "scheme.json"

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 
 from KneePipelineLib.imaging import Volume
-from KneePipelineLib.morphometry.knee import _decided_side
-from KneePipelineLib.morphometry.sides import disagreement, side_of_bones, witnesses
+from KneePipelineLib.morphometry.sides import (
+    decided_side,
+    disagreement,
+    exchanged_menisci,
+    side_of_bones,
+    witnesses,
+)
 from KneePipelineLib.morphometry.working import working_knee
 from KneePipelineLib.phantom import DigitalKnee, Grid
 
@@ -29,7 +34,7 @@ def changed(labels: Volume, *tables: dict[int, int]) -> Volume:
 
 
 def decided(labels: Volume, side: str = "auto") -> tuple[str, list[str]]:
-    found, warnings = _decided_side(working_knee(labels), side)
+    found, warnings = decided_side(working_knee(labels), side)
     return found, [code for code, _ in warnings]
 
 
@@ -68,9 +73,7 @@ def test_the_shape_of_the_bones_tells_the_side(seed: int, side: str) -> None:
 
 
 def test_exchanged_menisci_are_put_right_and_told(right: Volume) -> None:
-    from KneePipelineLib.morphometry.knee import _exchanged_menisci
-
-    knee, warnings = _exchanged_menisci(working_knee(changed(right, EXCHANGED_MENISCI)), "right")
+    knee, warnings = exchanged_menisci(working_knee(changed(right, EXCHANGED_MENISCI)), "right")
     assert [code for code, _ in warnings] == ["MENISCI_EXCHANGED"]
     assert np.array_equal(knee.source.array, right.array)
-    assert _exchanged_menisci(working_knee(right), "right")[1] == []
+    assert exchanged_menisci(working_knee(right), "right")[1] == []

@@ -125,7 +125,7 @@ def test_practice_mode_by_variable(variable: str) -> None:
     assert not JobOptions.from_sources({}, env={}).practice
 
 
-@pytest.mark.parametrize("content", ["", "[1]", "{", None])
+@pytest.mark.parametrize("content", ["", "[1]", "{", "[" * 100_000, None])
 def test_unusable_configuration_file(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "secret_name.json"
     if content is not None:

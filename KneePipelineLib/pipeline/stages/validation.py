@@ -63,7 +63,7 @@ def read_input(context: StageContext) -> Volume:
 def _read_image(context: StageContext) -> Volume:
     """What only its values can tell to be an image or a label map."""
     options = context.options
-    echo = int(options.echo) if options.echo and options.echo.isdigit() else options.echo
+    echo = int(options.echo) if options.echo and options.echo.isdecimal() else options.echo
     chosen = {"series": options.series, "side": options.side, "spacing": options.spacing}
     try:
         volume = read_image(options.input, echo=echo, **chosen)

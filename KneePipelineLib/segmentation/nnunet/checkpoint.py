@@ -5,13 +5,12 @@ How a file is opened: `torch_files`. Here its content becomes what inference nee
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import MissingFileError, WeightsCorruptError
-from ...weights.torch_files import MEND, read_torch_file
+from ...weights.torch_files import MEND, are_plain_tensors, read_torch_file
 
 if TYPE_CHECKING:
     import torch
@@ -54,27 +53,18 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise MissingFileError(f"The checkpoint {label} is not there.", MEND)
     content = read_torch_file(path, f"The checkpoint {label}")
     weights = content.get("network_weights") if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not weights or not _are_tensors(weights.items()):
+    if not isinstance(weights, dict) or not weights or not are_plain_tensors(weights.items()):
         raise WeightsCorruptError(f"The file {label} is no nnU-Net checkpoint.", MEND)
     arguments = content.get("init_args")
     configuration = arguments.get("configuration") if isinstance(arguments, dict) else None
     axes = content.get("inference_allowed_mirroring_axes")
     axes = tuple(axes) if isinstance(axes, (tuple, list)) else ()
-    if not all(isinstance(a, int) and 0 <= a < 3 for a in axes):
+    if not (len(axes) <= 3 and all(type(a) is int and 0 <= a < 3 for a in axes) and len(set(axes)) == len(axes)):
         raise WeightsCorruptError(f"The checkpoint {label} names impossible axes to mirror along.", MEND)
+    trainer = content.get("trainer_name")
     return Checkpoint(_single_precision({_plain_key(k): v for k, v in weights.items()}),
                       configuration if isinstance(configuration, str) else None,
-                      str(content.get("trainer_name", ""))[:200], axes)
-
-
-def _are_tensors(items: Iterable[tuple]) -> bool:
-    """Whether names are text and values plain, dense, real tensors with a number in the file for each of theirs."""
-    import torch
-
-    return all(isinstance(name, str) and type(value) in (torch.Tensor, torch.nn.Parameter)
-               and value.layout is torch.strided and value.device.type == "cpu" and not value.is_quantized
-               and not value.is_complex()
-               and value.untyped_storage().nbytes() >= value.numel() * value.element_size() for name, value in items)
+                      trainer[:200] if isinstance(trainer, str) else "", axes)
 
 
 def _single_precision(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -159,7 +159,7 @@ def open_results(path: Path, configuration: str | None = None, *, folds: tuple[s
 
 def _checkpoints(path: Path, folds: tuple[str, ...] | None, name: str) -> tuple[Path, ...]:
     available = sorted(p for p in path.iterdir() if p.is_dir() and p.name.startswith("fold_"))
-    numbered = [p for p in available if p.name.removeprefix("fold_").isdigit()]
+    numbered = [p for p in available if p.name.removeprefix("fold_").isdecimal()]
     numbered.sort(key=lambda p: int(p.name.removeprefix("fold_")))
     names = CHECKPOINTS if name == "auto" else (name,)
     if folds is None:

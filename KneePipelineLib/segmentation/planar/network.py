@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_CLASSES = ("Functional", "Model", "Sequential")
+MAX_CALLS = 10_000
+"""Of layers, nested models unrolled: a few of these that call each other twice would make billions."""
 
 
 @dataclass
@@ -149,8 +152,10 @@ class _Model:
     """Unrolls one (possibly nested) model into steps."""
 
     def __init__(self, config: dict, weights: dict, scope: tuple, steps: list[Step],
-                 given: list[tuple] | None = None, flat: list | None = None) -> None:
+                 given: list[tuple] | None = None, flat: list | None = None,
+                 budget: Iterator[int] | None = None) -> None:
         self.scope, self.steps, self.weights, self.flat = scope, steps, weights, flat
+        self.budget = iter(range(MAX_CALLS)) if budget is None else budget
         body = config["config"]
         layers = body if isinstance(body, list) else body["layers"]
         self.inputs: list[tuple] = []
@@ -190,9 +195,11 @@ class _Model:
 
     def _call(self, layer: dict, index: int, inputs: list[tuple], output: tuple, built: dict) -> None:
         name = _name(layer)
+        if next(self.budget, None) is None:
+            raise ValueError("models that call each other without end")
         if layer["class_name"] in MODEL_CLASSES:
             flat = self.flat if self.flat is not None else self.weights.get(name, [])
-            inner = _Model(layer, self.weights, (*self.scope, name, index), self.steps, inputs, flat)
+            inner = _Model(layer, self.weights, (*self.scope, name, index), self.steps, inputs, flat, self.budget)
             self.alias[output] = inner.outputs[0]
             return
         if name not in built:

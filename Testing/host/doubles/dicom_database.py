@@ -25,7 +25,6 @@ class DicomDatabase:
         self._file_of: dict[str, str] = {}
         self._series: dict[str, list[str]] = {}
         self._studies: dict[str, list[str]] = {}
-        self._patients: dict[str, list[str]] = {}
         self._headers: dict[str, Any] = {}
 
     isOpen = True
@@ -47,23 +46,15 @@ class DicomDatabase:
         if uid in self._file_of:
             return
         series, study = str(header.SeriesInstanceUID), str(header.StudyInstanceUID)
-        patient = str(header.get("PatientID", ""))
         self._file_of[uid] = path
         self._headers[path] = header
         self._series.setdefault(series, []).append(path)
-        for parent, child, table in ((study, series, self._studies), (patient, study, self._patients)):
-            if child not in table.setdefault(parent, []):
-                table[parent].append(child)
+        if series not in self._studies.setdefault(study, []):
+            self._studies[study].append(series)
 
     def clear(self) -> None:
         """Forget every folder."""
         self.__init__()
-
-    def patients(self) -> tuple[str, ...]:
-        return tuple(self._patients)
-
-    def studiesForPatient(self, patient: str) -> tuple[str, ...]:
-        return tuple(self._patients.get(patient, ()))
 
     def seriesForStudy(self, study: str) -> tuple[str, ...]:
         return tuple(self._studies.get(study, ()))
@@ -72,9 +63,6 @@ class DicomDatabase:
         files = self._series.get(series, [])
         return tuple(files if hits < 0 else files[:hits])
 
-    def instancesForSeries(self, series: str) -> tuple[str, ...]:
-        return tuple(str(self._headers[path].SOPInstanceUID) for path in self._series.get(series, []))
-
     def fileForInstance(self, uid: str) -> str:
         """The file of an instance; "" for one that is not in the database."""
         return self._file_of.get(uid, "")
@@ -82,10 +70,6 @@ class DicomDatabase:
     def instanceForFile(self, path: str) -> str:
         header = self._headers.get(path)
         return str(header.SOPInstanceUID) if header is not None else ""
-
-    def seriesForFile(self, path: str) -> str:
-        header = self._headers.get(path)
-        return str(header.SeriesInstanceUID) if header is not None else ""
 
     def fileValue(self, path: str, tag: str) -> str:
         """A header value as text; `tag` is "0008,103E". "" where the file or the tag is missing."""
@@ -99,10 +83,3 @@ class DicomDatabase:
         from pydicom.multival import MultiValue
 
         return "\\".join(str(v) for v in value) if isinstance(value, MultiValue) else str(value)
-
-    def descriptionForSeries(self, series: str) -> str:
-        files = self._series.get(series, [])
-        return self.fileValue(files[0], "0008,103E") if files else ""
-
-    def instanceValue(self, uid: str, tag: str) -> str:
-        return self.fileValue(self.fileForInstance(uid), tag)

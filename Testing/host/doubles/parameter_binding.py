@@ -10,16 +10,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from Testing.host.doubles.parameter_types import (
-    Choice,
-    Decimals,
-    Maximum,
-    Minimum,
-    SingleStep,
-    WithinRange,
-    node_classes,
-    split_annotations,
-)
+from Testing.host.doubles.parameter_types import WithinRange, node_classes, split_annotations
 
 # class name -> (property, signal, is this base type shown by it?)
 _SIMPLE: dict[str, tuple[str, str, Callable[[Any], bool]]] = {
@@ -70,7 +61,7 @@ def bind(widget: Any, type_: Any) -> Binding:
             widget, "currentNodeChanged(vtkMRMLNode*)", lambda: widget.currentNode(), lambda v: widget.setCurrentNode(v)
         )
     if class_name == "QComboBox":
-        return _bind_choices(widget, base, annotations)
+        return _bind_choices(widget, base)
     name, signal, fits = _SIMPLE.get(class_name, ("", "", lambda _: False))
     if not fits(base):
         raise RuntimeError(f"a {class_name} cannot show a parameter of type {base}")
@@ -85,42 +76,24 @@ def bind(widget: Any, type_: Any) -> Binding:
     )
 
 
-def _find(annotations: list[Any], kind: type) -> Any:
-    return next((a for a in annotations if isinstance(a, kind)), None)
-
-
 def _limit(widget: Any, base: type, annotations: list[Any]) -> None:
-    """Put range, step and decimals of the annotations into the widget."""
-    decimals, step = _find(annotations, Decimals), _find(annotations, SingleStep)
-    if decimals is not None:
-        widget.decimals = decimals.value
-    if step is not None:
-        widget.singleStep = step.value
-    within = _find(annotations, WithinRange)
-    low, high = within or _find(annotations, Minimum), within or _find(annotations, Maximum)
-    if widget.className() in ("QSlider", "ctkSliderWidget") and (low is None or high is None):
-        raise RuntimeError(f"a {widget.className()} needs a parameter with WithinRange, or Minimum and Maximum")
+    """Put the range of the annotations into the widget."""
+    within = next((a for a in annotations if isinstance(a, WithinRange)), None)
+    if widget.className() in ("QSlider", "ctkSliderWidget") and within is None:
+        raise RuntimeError(f"a {widget.className()} needs a parameter with WithinRange")
     widest = 2**31 - 1 if base is int else 1e300
-    widget.minimum = base(low.minimum if low is not None else -widest)
-    widget.maximum = base(high.maximum if high is not None else widest)
+    widget.minimum = base(within.minimum if within is not None else -widest)
+    widget.maximum = base(within.maximum if within is not None else widest)
 
 
-def _bind_choices(widget: Any, base: Any, annotations: list[Any]) -> Binding:
-    """A combo box gets its items from the enum (by ``label()``, else by name) or from the Choice annotation."""
-    if isinstance(base, type) and issubclass(base, enum.Enum):
-        values = list(base)
-        labels = [value.label() if hasattr(value, "label") else value.name for value in values]
-    elif base in (int, float, str, bool):
-        choice = _find(annotations, Choice)
-        if choice is None:
-            raise RuntimeError(f"a QComboBox shows a parameter of type {base.__name__} only with a Choice annotation")
-        values = list(choice.choices)
-        labels = [str(value) for value in values]
-    else:
+def _bind_choices(widget: Any, base: Any) -> Binding:
+    """A combo box gets its items from the enum: by ``label()``, else by name."""
+    if not (isinstance(base, type) and issubclass(base, enum.Enum)):
         raise RuntimeError(f"a QComboBox cannot show a parameter of type {base}")
+    values = list(base)
     widget.clear()
-    for label in labels:
-        widget.addItem(label)
+    for value in values:
+        widget.addItem(value.label() if hasattr(value, "label") else value.name)
 
     def write(value: Any) -> None:
         widget.currentIndex = values.index(value)

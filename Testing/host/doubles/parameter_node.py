@@ -10,39 +10,20 @@ import slicer
 import vtk
 
 from Testing.host.doubles.parameter_types import (
-    Choice,
-    Decimals,
     Default,
-    Exclude,
     IsInstance,
     Kind,
-    Maximum,
-    Minimum,
     NotNone,
-    SingleStep,
     Validator,
     WithinRange,
     kind_of,
     split_annotations,
 )
 
-__all__ = [
-    "Choice", "Decimals", "Default", "Exclude", "IsInstance", "Maximum", "Minimum", "NotNone", "SingleStep",
-    "SlicerParameterNamePropertyName", "Validator", "WithinRange", "findFirstAnnotation", "isParameterNodeWrapper",
-    "parameterNodeWrapper", "splitAnnotations", "unannotatedType",
-]  # fmt: skip
+__all__ = ["Default", "IsInstance", "NotNone", "SlicerParameterNamePropertyName", "Validator", "WithinRange",
+           "parameterNodeWrapper"]
 
 SlicerParameterNamePropertyName = "SlicerParameterName"
-
-splitAnnotations = split_annotations
-
-
-def unannotatedType(type_: Any) -> Any:
-    return split_annotations(type_)[0]
-
-
-def findFirstAnnotation(annotations: list[Any], kind: type) -> Any:
-    return next((a for a in annotations if isinstance(a, kind)), None)
 
 
 @dataclass(frozen=True)
@@ -59,7 +40,6 @@ class _Wrapper:
     """What the decorator adds to a class; its names are reserved, as in Slicer."""
 
     allParameters: typing.ClassVar[dict[str, Parameter]] = {}
-    _is_parameter_node_wrapper = True
 
     def __init__(self, parameterNode: Any, prefix: str | None = None) -> None:
         self.parameterNode = parameterNode
@@ -86,14 +66,6 @@ class _Wrapper:
 
     def default(self, name: str) -> Default:
         return self._parameter(name).default
-
-    def isCached(self, name: str) -> bool:
-        self._parameter(name)
-        return False
-
-    @classmethod
-    def dataType(cls, name: str) -> Any:
-        return cls.allParameters[name].unalteredType
 
     def connectGui(self, gui: Any) -> int:
         """Bind every widget of `gui` that has a SlicerParameterName; returns a tag for disconnectGui."""
@@ -169,7 +141,7 @@ def _wrap(cls: type) -> type:
     for name, type_ in hints.items():
         base, annotations = split_annotations(type_)
         kind = kind_of(base, tuple(a for a in annotations if isinstance(a, Validator)))
-        fallback = findFirstAnnotation(annotations, Default) or Default(kind.default)
+        fallback = next((a for a in annotations if isinstance(a, Default)), Default(kind.default))
         default = Default(cls.__dict__[name]) if name in cls.__dict__ else fallback
         for check in kind.checks:
             check.validate(default.value)
@@ -188,7 +160,3 @@ def _wrap(cls: type) -> type:
 def parameterNodeWrapper(classtype: type | None = None) -> Any:
     """Class decorator; works with and without brackets."""
     return _wrap if classtype is None else _wrap(classtype)
-
-
-def isParameterNodeWrapper(classOrObj: Any) -> bool:
-    return getattr(classOrObj, "_is_parameter_node_wrapper", False)

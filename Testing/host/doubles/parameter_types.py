@@ -1,7 +1,8 @@
 """How each type of parameter is written into a parameter node, and the annotations that limit values.
 
-Supported: int, float, bool, str, pathlib paths, enums, MRML nodes, Union/Optional of nodes, lists of these. Packs,
-ranges, dictionaries and tuples are left out on purpose; a module that uses them fails here with a sentence.
+Supported: int, float, bool, str, pathlib paths, enums, MRML nodes, Union/Optional of nodes, lists of these; of limits
+WithinRange. Packs, ranges, dictionaries, tuples and other limits are left out on purpose; a module that uses them fails
+here with a sentence, and runs on Slicer's own files (see `slicers_files`).
 """
 
 from __future__ import annotations
@@ -54,29 +55,6 @@ class WithinRange(_Check):
     maximum = property(lambda self: self._operands[1])
 
 
-class Minimum(_Check):
-    fails = staticmethod(lambda value, low: value < low)
-    says = "it must be at least {}"
-    minimum = property(lambda self: self._operands[0])
-
-
-class Maximum(_Check):
-    fails = staticmethod(lambda value, high: value > high)
-    says = "it must be at most {}"
-    maximum = property(lambda self: self._operands[0])
-
-
-class Choice(_Check):
-    fails = staticmethod(lambda value, choices: value not in choices)
-    says = "it must be one of {}"
-    choices = property(lambda self: self._operands[0])
-
-
-class Exclude(_Check):
-    fails = staticmethod(lambda value, excluded: value in excluded)
-    says = "it must be none of {}"
-
-
 class IsInstance(Validator):
     def __init__(self, classtype: type | tuple[type, ...]) -> None:
         self.classtype = classtype
@@ -91,20 +69,6 @@ class Default:
     """The value of a parameter that nobody has set."""
 
     value: Any
-
-
-@dataclass
-class Decimals:
-    """How many decimals the widget shows."""
-
-    value: int
-
-
-@dataclass
-class SingleStep:
-    """How far one click of the widget goes."""
-
-    value: float
 
 
 @dataclass(frozen=True)

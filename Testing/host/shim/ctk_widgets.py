@@ -243,17 +243,12 @@ def _plain(name: str, base: type) -> type:
 
 ctkComboBox = _plain("ctkComboBox", QtWidgets.QComboBox)
 ctkCheckBox = _plain("ctkCheckBox", QtWidgets.QCheckBox)
-ctkPushButton = _plain("ctkPushButton", QtWidgets.QPushButton)
-ctkMenuButton = _plain("ctkMenuButton", QtWidgets.QPushButton)
-ctkFittedTextBrowser = _plain("ctkFittedTextBrowser", QtWidgets.QTextBrowser)
-ctkExpandableWidget = _plain("ctkExpandableWidget", QtWidgets.QFrame)
 
 CLASSES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         ctkCollapsibleButton, ctkCollapsibleGroupBox, ctkSliderWidget, ctkDoubleSpinBox, ctkRangeWidget, ctkMessageBox,
-        ctkComboBox, ctkCheckBox, ctkPushButton, ctkMenuButton, ctkFittedTextBrowser, ctkExpandableWidget,
-        ctkPathLineEdit, ctkDirectoryButton,
+        ctkComboBox, ctkCheckBox, ctkPathLineEdit, ctkDirectoryButton,
     )
 }  # fmt: skip
 

@@ -27,7 +27,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     currentNodeChanged = Signal((object,), (bool,))
     currentNodeIDChanged = Signal(str)
-    nodeAddedByUser = Signal(object)
     nodeActivated = Signal(object)
     mrmlSceneChanged = Signal(object)
 
@@ -39,7 +38,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self._showChildNodeTypes = True
         self._hideChildNodeTypes: list[str] = []
         self._noneDisplay, self._baseName = "None", ""
-        self._attributes: list[tuple[str, str, Any]] = []
         self._scene: Any = None
         self._current: Any = None
         self._observers: list[int] = []
@@ -98,15 +96,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         elif not self._scene.IsBatchProcessing():
             self._refresh()
 
-    def addAttribute(self, node_type: str, name: str, value: Any = None) -> None:
-        """Show nodes of `node_type` only when they carry the attribute (with the value, when one is given)."""
-        self._attributes.append((node_type, name, value))
-        self._refresh()
-
-    def removeAttribute(self, node_type: str, name: str) -> None:
-        self._attributes = [a for a in self._attributes if a[:2] != (node_type, name)]
-        self._refresh()
-
     def _fits(self, node: Any) -> bool:
         if node.GetHideFromEditors() and not self._showHidden:
             return False
@@ -114,13 +103,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             kind = next((kind for kind in self._nodeTypes if node.IsA(kind)), None)
         else:
             kind = next((kind for kind in self._nodeTypes if node.GetClassName() == kind), None)
-        if kind is None or any(node.IsA(hidden) for hidden in self._hideChildNodeTypes):
-            return False
-        asked = [(name, value) for owner, name, value in self._attributes if node.IsA(owner)]
-        return all(
-            node.GetAttribute(name) is not None and (value is None or node.GetAttribute(name) == str(value))
-            for name, value in asked
-        )
+        return kind is not None and not any(node.IsA(hidden) for hidden in self._hideChildNodeTypes)
 
     def nodes(self) -> tuple:
         """The nodes on offer, in the scene's order."""
@@ -131,9 +114,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def nodeCount(self) -> int:
         return len(self.nodes())
-
-    def nodeFromIndex(self, index: int) -> Any:
-        return self.nodes()[index]
 
     def currentNode(self) -> Any:
         return self._current
@@ -151,23 +131,6 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         self.currentNodeChanged[object].emit(node)
         self.currentNodeChanged[bool].emit(node is not None)
         self.currentNodeIDChanged.emit(self._current_id())
-
-    def setCurrentNodeIndex(self, index: int) -> None:
-        self.setCurrentNode(self.nodes()[index] if index >= 0 else None)
-
-    def addNode(self, node_type: str | None = None) -> Any:
-        """What "Create new" in the list does."""
-        name = self._baseName or self._scene.GetTagByClassName(node_type or self._nodeTypes[0])
-        node = self._scene.AddNewNodeByClass(node_type or self._nodeTypes[0], self._scene.GenerateUniqueName(name))
-        self._refresh()
-        if self._selectNodeUponCreation:
-            self.setCurrentNode(node)
-        self.nodeAddedByUser.emit(node)
-        return node
-
-    def removeCurrentNode(self) -> None:
-        if self._current is not None:
-            self._scene.RemoveNode(self._current)
 
     def _refresh(self) -> None:
         offered = self.nodes()
@@ -194,24 +157,3 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def _chosen(self, index: int) -> None:
         self.setCurrentNodeID(self._combo.itemData(index))
         self.nodeActivated.emit(self._current)
-
-
-@native
-class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
-    """Several nodes out of the scene, each with a check mark."""
-
-    checkedNodesChanged = Signal()
-
-    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._checked: list[Any] = []
-
-    def checkedNodes(self) -> tuple:
-        offered = self.nodes()
-        return tuple(node for node in self._checked if any(node is other for other in offered))
-
-    def setCheckState(self, node: Any, state: Any) -> None:
-        checked = state not in (0, QtCore.Qt.CheckState.Unchecked)
-        kept = [other for other in self._checked if other is not node]
-        self._checked = [*kept, node] if checked else kept
-        self.checkedNodesChanged.emit()
