@@ -18,6 +18,7 @@ FEMUR, TIBIA, PATELLA, FIBULA = "femur", "tibia", "patella", "fibula"
 CARTILAGE, MENISCUS, MEDIAL, LATERAL = "cartilage", "meniscus", "medial", "lateral"
 _ADJECTIVE, _BONE, _ARTICULAR, _PLATEAU, _PART, _END, _SIDE, _FILLER = (
     "adjective", "bone", "articular", "plateau", "part", "end", "side", "filler")
+LEFT, RIGHT = "left", "right"
 
 UNSIDED = {"tib_cart": ("med_tib_cart", "lat_tib_cart"), "meniscus": ("med_meniscus", "lat_meniscus")}
 """Structures that a name may leave whole, and the two that the middle of the knee parts them into."""
@@ -51,17 +52,19 @@ _SPELLINGS = {
     (_PART,): "anterior anteriore anterieur ant posterior posteriore posterieur post wb weight bearing central condyle "
               "condyles condylar kondylus kondyle condilo condylus condyl",
     (_END,): "distal distale distaal distaler distales proximal proximale proximaal prossimale",
-    (_SIDE,): "left right lt rt links rechts linker rechter linke rechte gauche droit droite izquierdo izquierda "
-              "derecho derecha sinistro sinistra destro destra esquerdo esquerda direito direita vanster hoger",
+    (_SIDE, LEFT): "left lt links linker linke linkes gauche izquierdo izquierda sinistro sinistra esquerdo esquerda "
+                   "vanster",
+    (_SIDE, RIGHT): "right rt rechts rechter rechte rechtes droit droite derecho derecha destro destra direito direita "
+                    "hoger",
     (_FILLER,): "of the knee joint label mask segment segmentation structure knie genou rodilla ginocchio joelho kna "
                 "du de la le des del della dello do da der die das van het von av",
 }
 _CHINESE_JAPANESE = {
-    (FEMUR,): "股骨 大腿骨", (TIBIA,): "胫骨 脛骨", (PATELLA,): "髌骨 髕骨 膝蓋骨 膝盖骨", (FIBULA,): "腓骨",
+    (FEMUR,): "股骨 大腿骨", (TIBIA,): "胫骨 脛骨", (PATELLA,): "髌骨 髕骨 膝蓋骨 膝盖骨 髌 髕 膝蓋", (FIBULA,): "腓骨",
     (CARTILAGE,): "软骨 軟骨", (MENISCUS,): "半月板", (MEDIAL,): "内侧 內側 内側 内 內", (LATERAL,): "外侧 外側 外",
     (_ARTICULAR,): "关节 關節 関節", (_PLATEAU,): "平台", (_PART,): "髁 顆 滑车 滑車",
     (_END,): "远端 遠端 遠位 近端 近位",
-    (_SIDE,): "左侧 左側 右侧 右側 左 右", (_FILLER,): "膝 膝部 的 の",
+    (_SIDE, LEFT): "左侧 左側 左", (_SIDE, RIGHT): "右侧 右側 右", (_FILLER,): "膝 膝部 的 の",
 }
 _ABBREVIATIONS = {
     "fc": "fem_cart", "pc": "pat_cart", "mtc": "med_tib_cart", "ltc": "lat_tib_cart", "tmc": "med_tib_cart",
@@ -116,6 +119,22 @@ def named_structure(name: str) -> Named | None:
     found = _structure(said)
     # a lonely L is left or lateral: beside what has a lateral part it says neither
     return None if found is None or (letters and found.structure in UNSIDED) else found
+
+
+def side_in_name(name: str) -> str | None:
+    """``left`` or ``right`` where a name speaks of that side's knee, else None.
+
+    A lonely L or R counts on a bone alone: beside a cartilage or a meniscus L may be lateral.
+
+    >>> side_in_name("Right femur"), side_in_name("Tibia_L"), side_in_name("tib cart L")
+    ('right', 'left', None)
+    """
+    words = _words(name)
+    said = {role for word in words for role in _roles(word) or () if role in (LEFT, RIGHT)}
+    found = named_structure(name)
+    if found is not None and found.structure in _BONES:
+        said |= {{"l": LEFT, "r": RIGHT}[word] for word in words if word in ("l", "r")}
+    return said.pop() if len(said) == 1 else None
 
 
 def speaks_of_the_knee(name: str) -> bool:

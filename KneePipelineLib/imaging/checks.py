@@ -24,6 +24,10 @@ USUAL_PLANE_MM = (100.0, 260.0)
 USUAL_DEPTH_MM = (50.0, 260.0)
 MIN_VOXELS = 8
 _MAX_ANISOTROPY = 20.0
+_TENTH, _BRIGHT_FACES = 0.1, 0.5
+"""Of the range of grey values; share of the faces: at least 0.7 in negatives of knees, at most 0.1 in knees, 0.35 where
+they are cropped to nothing but tissue."""
+
 COMPONENTS = (PHASE, REAL, IMAGINARY, SUBTRACTION)
 
 
@@ -59,10 +63,22 @@ def check_plausible_knee(volume: Volume, *, anyway: bool = False) -> list[tuple[
     common = np.count_nonzero(volume.array == volume.array.flat[0]) / volume.array.size
     if common > 0.95:
         warnings.append(("MOSTLY_EMPTY", f"{100 * common:.0f} % of the voxels have one and the same value."))
+    if _looks_inverted(volume.array):
+        warnings.append(("LOOKS_INVERTED", "What surrounds the knee is the brightest in the image: its grey values are "
+                         "probably inverted, as in a negative."))
     modality = volume.meta.get("modality")
     if modality and modality != "MR":
         warnings.append(("NOT_MR", f"The image's modality is {modality}, not MR."))
     return warnings
+
+
+def _looks_inverted(array: np.ndarray) -> bool:
+    """Whether most of the volume's faces are as bright as it gets, and hardly anything there is dark: air is dark."""
+    low, high = np.percentile(array[:, ::2, ::2], (0.5, 99.5))
+    faces = np.concatenate([array.take(at, axis).ravel() for axis in range(3) for at in (0, -1)]).astype(float)
+    bright = np.count_nonzero(faces > high - _TENTH * (high - low)) / faces.size
+    dark = np.count_nonzero(faces < low + _TENTH * (high - low)) / faces.size
+    return bright > _BRIGHT_FACES and dark < bright / 5
 
 
 def _no_picture(volume: Volume) -> tuple[str, str] | None:

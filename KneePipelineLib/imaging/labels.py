@@ -173,6 +173,11 @@ def value_of_codes(kind: Code | None, modifier: Code | None = None, region: Code
     return fitting[0] if len(fitting) == 1 else None
 
 
+def side_of_codes(*modifiers: Code | None) -> str | None:
+    """``right`` or ``left`` if one of these codes says so, else None."""
+    return next((side for side, code in _SIDES.items() if _key(code) in map(_key, modifiers)), None)
+
+
 def _fits(structure: Structure, kind: tuple | None, modifier: tuple | None, region: tuple | None) -> bool:
     own = codes_of(structure)
     if own.category == _ANATOMICAL_STRUCTURE:

@@ -97,6 +97,7 @@ def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.nda
     overlaps : list of Overlap
         By name, the largest first.
     """
+    _check_that_each_has_its_own(layers, segments)
     values = [s["value"] for s in segments]
     unique = len(set(values)) == len(values) and min(values, default=1) > 0
     numbered = values if unique else list(range(1, len(segments) + 1))
@@ -116,6 +117,19 @@ def merge_layers(layers: list[np.ndarray], segments: list[dict]) -> tuple[np.nda
     kept = [{"name": s["name"], "value": v, "terminology": s["terminology"]}
             for s, v in zip(segments, numbered, strict=True)]
     return merged, kept, sorted(overlaps, key=lambda o: -o.voxels)
+
+
+def _check_that_each_has_its_own(layers: list[np.ndarray], segments: list[dict]) -> None:
+    """Refuse a header that gives the same voxels to two segments: they are one of them, and nobody knows which."""
+    first: dict[tuple[int, int], str] = {}
+    for segment in segments:
+        place = (segment["layer"], segment["value"])
+        if place in first and 0 <= place[0] < len(layers) and (layers[place[0]] == place[1]).any():
+            raise InvalidFormatError(
+                f"By the segmentation file's header the segments '{first[place][:_LONGEST]}' and "
+                f"'{segment['name'][:_LONGEST]}' are the same voxels: value {place[1]} of layer {place[0]}.",
+                "Give each segment a value of its own (Segment<n>_LabelValue), or save the segmentation again.")
+        first[place] = segment["name"]
 
 
 def rank_of(segment: Mapping) -> int:

@@ -32,6 +32,7 @@ from .joint import joint_measures, relative_pose
 from .measures import fine_measures, regional_measures, thickness_sums
 from .menisci import meniscus_measures
 from .plates import lost_cartilage, lost_vertices, with_footprint
+from .proportions import odd_proportions
 from .records import AnatomicalFrame, BoneSurface, KneeMorphometry, MorphometryOptions, PreparedKnee
 from .sides import correct_tibial_sides, decided_side, exchanged_menisci
 from .slices import with_fine_slices
@@ -252,7 +253,7 @@ def _published(given: WorkingKnee, whole: WorkingKnee, array: np.ndarray) -> Vol
 def _warnings(
     knee: WorkingKnee, meshes: dict[str, BoneMeshes], bones: dict[int, WholeBone]
 ) -> list[tuple[str, str]]:
-    found = []
+    found = odd_proportions(knee)
     if PATELLA not in knee.boxes:
         found.append(("PATELLA_MISSING", "There is no patella in the label map; its measures are left out."))
     for bone in BONES:

@@ -46,6 +46,7 @@ WARNINGS = {
     "SEVERAL_COMPONENTS": "pieces of a bone lie apart from the one that carries the joint and were left out",
     "GROWTH_PLATES": "a bone is divided across its width; its parts were measured as one",
     "SHORT_SHAFT": "less bone in view than the crop rule keeps",
+    "UNUSUAL_PROPORTIONS": "width and depth of the bones do not fit each other; the voxel size is in doubt",
     "FOOTPRINT_NOT_FITTED": "the healthy footprint does not fit a bone; only enclosed bare bone counts there",
     "PLATE_BARE": "a tibial plate without any cartilage; counted as wholly denuded",
     "SUBREGIONS_UNAVAILABLE": "the femoral cartilage could not be divided into subregions",

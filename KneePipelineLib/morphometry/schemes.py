@@ -18,7 +18,8 @@ from .numberings import PARTED, PUBLIC, PUBLIC_TITLES, SCHEME_TITLES, SCHEMES, i
 from .parting import part_at_the_middle
 from .plausibility import PLACE, Fault, Seen, bone_like, fault_of
 from .scheme_file import example, read_scheme
-from .segments import scheme_from_segments
+from .segments import scheme_from_segments, side_named
+from .two_knees import one_knee
 from .values import apply_mapping, integer_labels, value_counts
 
 READ_AS = {"file": "Read with the given scheme file", "segments": "Read by the names of its segments"}
@@ -38,19 +39,21 @@ def canonical_labels(labels: Volume, scheme: str | Path = "auto", *, side: str =
         ``auto``, a name of `numberings.SCHEMES` or `numberings.PUBLIC`, or a JSON file such as
         ``{"1": "femur", "2": 4, "3": 0}`` (names or canonical values; 0 drops a structure on purpose).
     side : str
-        ``right``, ``left`` or ``auto``: which knee it is, where one label for both sides has to be parted.
+        ``right``, ``left`` or ``auto``: which knee it is, where one label for both sides has to be parted, and which
+        is meant where the map shows two.
 
     Returns
     -------
     Volume
         ``meta["label_scheme"]`` says which scheme was taken, ``meta["warnings"]`` holds the map's own and what was done
-        to it (bones filled, labels parted) as (code, sentence), and ``meta["segments"]`` is left out.
+        to it (one of two knees cut out, bones filled, labels parted) as (code, sentence), ``meta["named_side"]`` which
+        knee its segments' names and codes speak of (``right``, ``left`` or None), and ``meta["segments"]`` is left out.
 
     Raises
     ------
     SegmentationError
         If values have no structure in the scheme, the scheme that was named shows no knee, or with ``auto`` none or
-        more than one known scheme does.
+        more than one known scheme does; or if the map shows two knees and nobody said which.
     InvalidFormatError
         If the map's size, spacing or field of view is not that of a knee.
     ConfigError, MissingFileError
@@ -81,13 +84,15 @@ def _as_measured(seen: Seen, mapping: dict[int, int], name: str, side: str) -> V
     """The map in canonical values: hollow bones filled, labels of both sides parted."""
     labels = seen.labels
     meta = {k: v for k, v in labels.meta.items() if k != "segments"} | {"label_scheme": name}
+    meta["named_side"] = side_named(labels.meta.get("segments") or [], seen.counts)
     warnings = list(meta.get("warnings", []))
     found = Volume(apply_mapping(labels.array, mapping), labels.spacing, labels.origin, labels.direction, meta)
+    found, cut = one_knee(found, side)
     found, filled = fill_hollow_bones(found)
     parted: list[tuple[str, str]] = []
     if set(mapping.values()) & set(PARTED):
         found, parted = part_at_the_middle(found, side)
-    return found.with_array(found.array, warnings=[*warnings, *filled, *parted])
+    return found.with_array(found.array, warnings=[*warnings, *cut, *filled, *parted])
 
 
 def _chosen_scheme(seen: Seen, segments: list[dict] | None, scheme: str | Path) -> tuple[str, dict[int, int]]:

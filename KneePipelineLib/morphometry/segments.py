@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..errors import SegmentationError
-from ..imaging.labels import BY_NAME, value_of_codes
-from ..structure_names import UNSIDED, named_structure, speaks_of_the_knee
+from ..imaging.labels import BY_NAME, side_of_codes, value_of_codes
+from ..structure_names import UNSIDED, named_structure, side_in_name, speaks_of_the_knee
 from .numberings import PARTED, TITLES, UNSIDED_NAMES
 from .scheme_file import example
 
@@ -53,6 +53,18 @@ def scheme_from_segments(segments: list[dict], counts: dict[int, int]) -> dict[i
             unknown=[int(segment["value"]) for segment in unknown])
     _check_doubles(held, mapping, parts)
     return mapping
+
+
+def side_named(segments: list[dict], counts: dict[int, int]) -> str | None:
+    """``right`` or ``left`` where names and terminology of the segments that have voxels speak of that knee alone."""
+    said = set()
+    for segment in segments:
+        if int(segment["value"]) in counts:
+            codes = segment.get("terminology") or {}
+            said |= {side_in_name(str(segment.get("name", ""))),
+                     side_of_codes(codes.get("modifier"), codes.get("region_modifier"))}
+    said.discard(None)
+    return said.pop() if len(said) == 1 else None
 
 
 def _value_of(segment: dict) -> tuple[int | None, bool]:

@@ -145,6 +145,9 @@ ACTIONS = {
     "REPEATS_UNKNOWN": "Find out what the images are and choose one with --echo.",
     "SFORM_QFORM_DIFFER": "Check the voxel size; --spacing states another.",
     "UNIT_SPACING": "Check the voxel size; --spacing states another.",
+    "LOOKS_INVERTED": "Look at the image; where it is a negative, give the scanner's DICOM or invert it back.",
+    "UNUSUAL_PROPORTIONS": "Find out the true voxel size, from the scanner's files for example, and state it with "
+    "--spacing; where it is right, look at the bones.",
     "ECHO_ORDER_ASSUMED": "Check that the echoes are in their order of time.",
 }
 """What to do about warnings that other rooms raise, by code."""

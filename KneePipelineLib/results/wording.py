@@ -23,7 +23,8 @@ REGION_BONES = {name: "tibia" if "tib" in name else "patella" if name == "pat_ca
                 for name in REGION_TITLES}
 
 SIDE_SOURCES = {"header": "the DICOM header", "name": "the name of the input",
-                "labels_name": "the name of the label map", "option": "--side"}
+                "labels_name": "the name of the label map", "option": "--side",
+                "segments": "the naming of the segments"}
 """Where else a side may be named."""
 
 BUNDLED_NOTICE = "bundled network: for trying out, not validated for research"
@@ -144,7 +145,8 @@ _INFO = {"STRUCTURES_IGNORED", "PATELLA_MISSING", "MENISCUS_MISSING", "SHORT_SHA
          "BUNDLED_NETWORK", "CPU_ONLY", "PARTED_AT_THE_MIDDLE", "SPACING_STATED", "SERIES_JOINED",
          "MEASURES_CHANGED"}
 _SERIOUS = {"CARTILAGE_MISSING", "SUBREGIONS_UNAVAILABLE", "SIDE_CONTRADICTED", "SIDE_GUESSED", "SIDE_DOUBTFUL",
-            "LOW_CONFIDENCE", "T2_SEQUENCE_ASSUMED", "NOT_A_KNEE_IMAGE", "NOT_A_KNEE_CONTENT"}
+            "LOW_CONFIDENCE", "T2_SEQUENCE_ASSUMED", "NOT_A_KNEE_IMAGE", "NOT_A_KNEE_CONTENT", "UNUSUAL_PROPORTIONS",
+            "LOOKS_INVERTED"}
 
 
 def severity_of(code: str) -> str:

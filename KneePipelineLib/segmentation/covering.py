@@ -1,8 +1,8 @@
 """How much of its bone a cartilage covers, relative to the bone's own size: what a truth would show, without one.
 
 The area in which cartilage and bone meet, divided by the square of a length of the same bone (femur and tibia: their
-width; patella: the cube root of its volume), hardly differs between knees: in two real and five digital ones it was
-0.97 to 1.16 on the femur, 0.13 to 0.21 on each side of the tibia and 1.2 to 1.6 on the patella. Bone tells how large
+width; patella: the cube root of its volume), hardly differs between knees: in two real and ten digital ones it was
+0.98 to 1.17 on the femur, 0.14 to 0.24 on each side of the tibia and 1.3 to 1.7 on the patella. Bone tells how large
 the cartilage should be, so a half that is missing shows, whatever the size of the knee.
 """
 
@@ -17,10 +17,10 @@ COARSE_MM = 1.0
 OBLIQUE = 1.5
 """Faces of voxels over the area of the surface that they step along, on average over its directions."""
 
-USUAL = {L.FEMORAL_CARTILAGE: 1.0, L.MEDIAL_TIBIAL_CARTILAGE: 0.16, L.LATERAL_TIBIAL_CARTILAGE: 0.15,
-         L.PATELLAR_CARTILAGE: 1.4}
-LEAST = {L.FEMORAL_CARTILAGE: 0.65, L.MEDIAL_TIBIAL_CARTILAGE: 0.105, L.LATERAL_TIBIAL_CARTILAGE: 0.092,
-         L.PATELLAR_CARTILAGE: 0.95}
+USUAL = {L.FEMORAL_CARTILAGE: 1.06, L.MEDIAL_TIBIAL_CARTILAGE: 0.195, L.LATERAL_TIBIAL_CARTILAGE: 0.185,
+         L.PATELLAR_CARTILAGE: 1.5}
+LEAST = {L.FEMORAL_CARTILAGE: 0.68, L.MEDIAL_TIBIAL_CARTILAGE: 0.125, L.LATERAL_TIBIAL_CARTILAGE: 0.115,
+         L.PATELLAR_CARTILAGE: 0.98}
 """Below this a good part is missing: bare bone, or cartilage that was not found. Two thirds of the usual or less."""
 
 _BONE_OF = {cartilage: bone for bone, cartilages in L.BONE_CARTILAGES.items() for cartilage in cartilages}

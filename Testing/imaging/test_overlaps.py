@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from KneePipelineLib.errors import InvalidFormatError
 from KneePipelineLib.imaging.labels import BY_NAME, codes_of, overlap_rank
 from KneePipelineLib.imaging.segments import is_segmentation, merge_layers, overlap_sentence
 
@@ -45,6 +46,16 @@ def test_what_is_not_known_follows_the_list() -> None:
     assert (merged == 2).all()
     assert (overlap.kept, overlap.lost, overlap.voxels) == ("other", "one", 8)
     assert overlap_rank(None) == 0
+
+
+def test_two_segments_that_are_the_same_voxels_are_refused() -> None:
+    """Which of both they are nobody knows; the later one took all, and the other was told to be missing."""
+    layers = [np.array([[[1, 2, 0]]], np.uint8)] * 2
+    same = [{"name": n, "value": 2, "layer": 0, "terminology": None} for n in ("Medial", "Lateral")]
+    with pytest.raises(InvalidFormatError, match="'Medial' and 'Lateral' are the same voxels: value 2 of layer 0"):
+        merge_layers(layers, same)
+    merge_layers(layers, [same[0], same[1] | {"layer": 1}])
+    merge_layers(layers, [s | {"value": 7} for s in same])  # two empty ones
 
 
 def test_a_segmentation_is_known_by_its_header() -> None:

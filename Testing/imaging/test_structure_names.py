@@ -8,15 +8,16 @@ import sys
 import pytest
 
 from KneePipelineLib.imaging.labels import BY_NAME, STRUCTURES, SUBREGIONS
-from KneePipelineLib.structure_names import UNSIDED, named_structure, speaks_of_the_knee
+from KneePipelineLib.structure_names import UNSIDED, named_structure, side_in_name, speaks_of_the_knee
 
 STRANGERS = """Patellar tendon|Patellar ligament|Quadriceps femoris|Biceps femoris|Femoral artery|Tibial nerve
 Tibialis anterior|Infrapatellar fat pad|ACL femoral insertion|Femoral component|Femur BML|Femoral osteophyte
 Femoral cartilage defect|Patellar cartilage loss|Tibial plateau|Medial femoral condyle|Femoral|Femur shaft|Femur (old)
 Femur copy|not femur|Femur cortex|Subchondral tibia|Cartilage|Fibrosis|Fibularis|Latissimus|Medial meniscus tear
 Medial meniscus root|Pathology|Patch|Patellofemoral cartilage|Tibia-fibula|Femur+cartilage|Femur and cartilage
-Femur without cartilage|Femur w/o cart|Mental|Chondrocalcinosis|meniscus_L|tib_cart_L|бедро|Femur porc|F|MT|Segment_4|
-Femur articular|Osteochondral defect femur|Muscle|Bone|medial lateral meniscus|Anterior medial tibial cartilage"""
+Femur without cartilage|Femur w/o cart|Mental|Chondrocalcinosis|meniscus_L|tib_cart_L|бедро|Femur porc|F|MT|Segment_4
+Femur articular|膝蓋靱帯|膝盖软骨|Osteochondral defect femur|Muscle|Bone|medial lateral meniscus
+Anterior medial tibial cartilage"""
 
 KNOWN = {
     "femur": "Femur|Fémur|Fêmur|Femore|Oberschenkel|Lårben|Dijbeen|股骨|大腿骨|Femur_L|left femur|Bone femur"
@@ -34,7 +35,7 @@ KNOWN = {
                     "|外側脛骨軟骨|Tibia_cart_lat",
     "pat_cart": "Patellaknorpel|Retropatellarer Knorpel|Kniescheibenknorpel|Patella kraakbeen|Cartilage rotulien"
                 "|Cartilage de la rotule|Cartílago de la rótula|Cartilagine rotulea|Cartilagem da patela|Knäskålsbrosk"
-                "|髌骨软骨|膝蓋骨軟骨|cartilage_patellae",
+                "|髌骨软骨|膝蓋骨軟骨|膝蓋軟骨|髌软骨|cartilage_patellae",
     "med_meniscus": "Innenmeniskus|Binnenmeniscus|Ménisque interne|Menisco mediale|Meniscus medialis|Medial menisk"
                     "|内侧半月板|内側半月板|MM",
     "lat_meniscus": "Außenmeniskus|Buitenmeniscus|Ménisque externe|Menisco laterale|Lateral menisk|外侧半月板"
@@ -63,6 +64,16 @@ def test_our_own_names_and_titles() -> None:
             assert found.structure == ("fem_cart" if s in SUBREGIONS else s.name)
             assert found.part == (s in SUBREGIONS)
     assert {side for pair in UNSIDED.values() for side in pair} <= set(BY_NAME)
+
+
+@pytest.mark.parametrize(("names", "side"), [
+    ("Right femur|rechter Oberschenkel|Fémur droit|Fêmur direito|Hoger femur|右大腿骨|Tibia_R"
+     "|Cartílago rotuliano derecho", "right"),
+    ("Left femur|linkes Femur|Fémur gauche|Femore sinistro|左股骨|L tibia|Femur.L|Left tib cart", "left"),
+    ("Femur|Lateral meniscus|Femur cart L|meniscus_L|Left or right femur|Tibia (R/L)", None),
+])
+def test_which_knee_a_name_speaks_of(names: str, side: str | None) -> None:
+    assert {name: side_in_name(name) for name in names.split("|")} == dict.fromkeys(names.split("|"), side)
 
 
 def test_which_unknown_names_outweigh_a_code() -> None:

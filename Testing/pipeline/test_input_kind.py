@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from KneePipelineLib.errors import InvalidFormatError
-from KneePipelineLib.imaging import Volume, read_echoes, write_volume
+from KneePipelineLib.imaging import Volume, read_echoes, to_sitk, write_volume
 from KneePipelineLib.imaging.image_or_labels import image_or_labels
 from KneePipelineLib.job import JobOptions
 from KneePipelineLib.phantom import DigitalKnee, Grid
@@ -93,6 +94,21 @@ def looked_at(tmp_path: Path, volume: Volume, **options: str) -> dict:
     (tmp_path / "out").mkdir()
     return check_input(StageContext("input", JobOptions(input=str(tmp_path / "input.nrrd"), **options),
                                     tmp_path / "out", send=lambda event: None))
+
+
+@pytest.mark.parametrize("split", [lambda a: [a, a], lambda a: [(a == n).astype(np.uint8) for n in range(1, 11)]])
+def test_label_maps_in_layers_are_no_echoes(tmp_path: Path, labels: Volume, split: Callable) -> None:
+    """Their root of the sum of squares was looked at further, a T2 map promised, and "Done" said."""
+    import SimpleITK
+
+    layers = np.stack(split(labels.array), axis=-1)
+    image = SimpleITK.GetImageFromArray(layers, isVector=True)
+    image.CopyInformation(to_sitk(labels))
+    SimpleITK.WriteImage(image, str(tmp_path / "input.nrrd"))
+    with pytest.raises(InvalidFormatError, match=f"{layers.shape[-1]} values for every voxel.*label maps") as caught:
+        check_input(StageContext("input", JobOptions(input=str(tmp_path / "input.nrrd")), tmp_path,
+                                 send=lambda event: None))
+    assert "--as image" in caught.value.hint
 
 
 def test_a_label_map_and_an_image_as_input(tmp_path: Path, labels: Volume, image: np.ndarray) -> None:

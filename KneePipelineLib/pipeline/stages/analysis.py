@@ -32,7 +32,7 @@ def review(context: StageContext) -> dict:
         If the correction is one that would be refused as an input: empty, of unknown values or names, no knee.
     """
     labels = read_labels(context.path("segmentation", "labels.nrrd"))
-    edited = context.edited is not None
+    edited, named_side = context.edited is not None, None
     if edited:
         corrected = _readable(context)
         if corrected is None:
@@ -41,13 +41,14 @@ def review(context: StageContext) -> dict:
             corrected = _checked(corrected)
             for code, message in corrected.meta["warnings"]:
                 context.warn(code, message)
-            labels = labels.with_array(corrected.array)
+            labels, named_side = labels.with_array(corrected.array), corrected.meta.get("named_side")
         else:
             edited = False
             context.warn("EDIT_REFUSED", "The label map in the output folder lies on another grid than the "
                          "segmentation; it was not taken over. Save corrections on the grid of the original.")
     write_volume(labels, context.out / "labels.nrrd")
-    return {"edited": edited, "femoral_cartilage": bool((labels.array == FEMORAL_CARTILAGE).any())}
+    return {"edited": edited, "femoral_cartilage": bool((labels.array == FEMORAL_CARTILAGE).any()),
+            "named_side": named_side}
 
 
 def _readable(context: StageContext) -> Volume | None:

@@ -53,7 +53,8 @@ def _given(context: StageContext, path: str) -> tuple[Volume, dict]:
         if not labels.same_grid(image, tolerance_mm=0.01):
             context.warn("GRIDS_DIFFER", "The label map and the image lie on different grids; the labels' own is "
                          "measured.")
-    return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown"}
+    return labels, {"source": "given", "scheme": labels.meta.get("label_scheme"), "confidence": "unknown",
+                    "named_side": labels.meta.get("named_side")}
 
 
 def _canonical(context: StageContext, path: str) -> Volume:

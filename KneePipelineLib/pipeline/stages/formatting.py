@@ -145,7 +145,9 @@ class Findings:
         given = {} if shown is None else results.input_facts(
             shown, kind=str(facts.get("format") or "unknown"), content=facts.get("kind", "image"),
             **told.about_scanner(context))
-        sides = {"header": header.get("laterality"), **named_sides(options.to_dict())}
+        reviewed = context.result("review")
+        named = (reviewed if reviewed.get("named_side") else context.result("segmentation")).get("named_side")
+        sides = {"header": header.get("laterality"), **named_sides(options.to_dict()), "segments": named}
         return results.build_results(
             prefix=options.prefix, run=run, input_facts=given, side=self.side,
             side_from="none" if self.side == "unknown" else "option" if options.side != "auto" else "labels",

@@ -37,11 +37,15 @@ def values_are_labels(options: JobOptions, volume: Volume) -> bool:
     Raises
     ------
     InvalidFormatError
-        If they could be either.
+        If they could be either, or are label maps in several layers.
     """
     if options.segmentation is not None or options.input_kind != "auto" or volume.meta.get("format") == "DICOM":
         return False
-    kind = image_or_labels(volume.array)
+    kind, layers = image_or_labels(volume.array), int(volume.meta.get("echoes") or 1)
+    if kind == "labels" and layers > 1:
+        raise InvalidFormatError(
+            f"INPUT holds {layers} values for every voxel, and they are those of label maps, not of echoes.",
+            f"Give one label map with one value for every voxel. {OR_AN_IMAGE}")
     if kind == "unclear":
         raise InvalidFormatError(
             "It is not clear whether INPUT is an image or a label map: its voxels are as equal as those of an "
