@@ -12,6 +12,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Iterable
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from ..errors import WeightsCorruptError
@@ -23,6 +24,11 @@ SAVE_AGAIN = ("If it is a network of your own, open it where it was trained, rep
               "it again with torch.save; otherwise do not trust the file.")
 MAX_GROWTH = 20
 """How many times its size a compressed archive may unpack to: numbers of a trained network hardly shrink."""
+_COSTLY = re.compile(rb"bytearray|punycode", re.IGNORECASE)
+"""What PyTorch's own reader allows and what takes memory or time without end: a buffer of any size, and an encoding
+that is quadratic. Pickles spell names out, so looking for the bytes finds every use."""
+MAX_PICKLE_BYTES = 256 << 20
+_PICKLE = re.compile(r"(^|/)data\.pkl$")
 _FORBIDDEN = re.compile(r"GLOBAL `?([\w.]{1,80})")
 
 
@@ -46,6 +52,9 @@ def read_torch_file(path: Path, subject: str) -> object:
         with open(path, "rb") as handle:
             if handle.read(4) == b"PK\x03\x04" and not zipfile.is_zipfile(path):
                 raise WeightsCorruptError(f"{subject} was cut short.", MEND)
+        if costly := _costly(path):
+            raise WeightsCorruptError(f"{subject} holds more than numbers ({costly}): it was not loaded.", SAVE_AGAIN,
+                                      found=costly)
         return _load(path)
     except pickle.UnpicklingError as error:
         name = _FORBIDDEN.search(str(error))
@@ -57,6 +66,20 @@ def read_torch_file(path: Path, subject: str) -> object:
             MemoryError, ArithmeticError, SyntaxError, struct.error, zipfile.BadZipFile) as error:
         # Whatever a damaged pickle lets PyTorch's reader stumble over.
         raise WeightsCorruptError(f"{subject} is damaged.", MEND, cause=type(error).__name__) from error
+
+
+def _costly(path: Path) -> str:
+    """The first name in a file's pickles that may cost memory or time without end; empty where there is none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            pickles = [member for member in archive.infolist() if _PICKLE.search(member.filename)]
+            if any(member.file_size > MAX_PICKLE_BYTES for member in pickles):
+                return "a description larger than any network's"
+            found = [name for member in pickles for name in _COSTLY.findall(archive.read(member))]
+    else:
+        with open(path, "rb") as handle, mmap(handle.fileno(), 0, access=ACCESS_READ) as content:
+            found = _COSTLY.findall(content)
+    return found[0].decode("ascii").lower() if found else ""
 
 
 def are_plain_tensors(items: Iterable[tuple]) -> bool:

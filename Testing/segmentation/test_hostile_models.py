@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import struct
 import zipfile
@@ -23,6 +24,7 @@ from KneePipelineLib.shape.scoring import bscore
 from KneePipelineLib.weights import BScoreParameters
 from KneePipelineLib.weights.failures import ImportRefusedError
 from KneePipelineLib.weights.layouts import bscore_parameters
+from KneePipelineLib.weights.torch_files import read_torch_file
 
 DEEP = 60
 
@@ -167,3 +169,24 @@ def test_names_of_a_model_reach_nobodys_terminal() -> None:
     for text in (caught.value.message, caught.value.hint):
         assert text.isprintable()
         assert len(text) <= 4000
+
+
+class Calls:
+    """Pickled as a call of a function that PyTorch's own reader allows."""
+
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(("name", "call"), [("bytearray", Calls(bytearray, 1000)),
+                                            ("punycode", Calls(codecs.encode, "abc", "punycode"))])
+def test_what_costs_memory_or_time_without_end_is_not_called(name: str, call: Calls, zipped: bool,
+                                                             tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pth"
+    torch.save({"network_weights": {}, "more": call}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(WeightsCorruptError, match=name):
+        read_torch_file(path, "The checkpoint")
