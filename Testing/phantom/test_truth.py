@@ -161,13 +161,16 @@ def test_thickness_does_not_depend_on_the_sampling() -> None:
     coarse, fine = KNEE.truth(0.6), KNEE.truth(0.4)
     for region in L.REGIONS:
         assert coarse[region]["mm_mean"] == pytest.approx(fine[region]["mm_mean"], abs=0.01)
-        assert coarse[region]["tAB_mm2"] == pytest.approx(fine[region]["tAB_mm2"], rel=0.004)
+        # a border between regions of the femur runs through triangles, of which a vertex takes its part whole
+        limit = 0.008 if region.endswith("_fem_cart") else 0.004
+        assert coarse[region]["tAB_mm2"] == pytest.approx(fine[region]["tAB_mm2"], rel=limit)
 
 
 def test_a_thicker_cartilage_is_thicker_by_as_much() -> None:
     """The thickness scale of one compartment changes that compartment and nothing else."""
     knee = DigitalKnee(variation=0)
-    more = knee.with_parameters(cartilage=replace(knee.parameters.cartilage, patella=3.9 * 1.2))
+    more = knee.with_parameters(cartilage=replace(knee.parameters.cartilage,
+                                                  patella=1.2 * knee.parameters.cartilage.patella))
     a, b = (k.truth(regions=("pat_cart", "med_tib_cart")) for k in (knee, more))
     assert b["pat_cart"]["mm_mean"] / a["pat_cart"]["mm_mean"] == pytest.approx(1.18, abs=0.03)
     assert b["med_tib_cart"]["mm_mean"] == pytest.approx(a["med_tib_cart"]["mm_mean"], abs=1e-6)

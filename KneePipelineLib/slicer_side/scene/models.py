@@ -103,4 +103,3 @@ def add_model(changes: SceneChanges, output: dict, mesh: Any, table: Any, upper_
         display.SetScalarRange(0.0, upper_mm)
         display.SetScalarVisibility(True)
     return node
-

@@ -183,4 +183,3 @@ class Import:
         for name, folder in self._folders.items():
             tree.SetItemName(folder, "")
             tree.SetItemName(folder, tree.GenerateUniqueItemName(name))
-
