@@ -27,7 +27,7 @@ def version_in(folder: str | Path) -> str | None:
     a readable one."""
     try:
         record = json.loads((Path(folder) / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return str(record.get("measures_version", "1")) if isinstance(record, dict) else None
 
