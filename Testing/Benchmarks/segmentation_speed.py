@@ -24,9 +24,10 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+
+import product
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent / "segmentation")]
@@ -193,7 +194,7 @@ def _run_side(side: str, root: Path, options: argparse.Namespace) -> dict:
     start = time.perf_counter()
     with open(root / f"{side}.log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        watch = _MemoryWatch(process.pid)
+        watch = product.MemoryWatch(process.pid)
         code = process.wait()
     total = time.perf_counter() - start
     peak = watch.stop()
@@ -224,38 +225,6 @@ def _extrapolate(size: tuple, tiles: int, patch: tuple, step: float, stock: dict
     print(f"EXTRAPOLATED to {PUBLISHED_SIZE}, {full} tiles (network by tiles, the rest by voxels): "
           f"stock {guess['stock']:.0f} s, ours {guess['ours']:.0f} s, "
           f"{guess['stock'] / guess['ours']:.2f} times faster")
-
-
-class _MemoryWatch:
-    """Peak of the summed PSS of a process and its descendants, sampled twice a second (Linux)."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self.peak, self.running = pid, 0, True
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
-
-    def _watch(self) -> None:
-        import psutil
-
-        root = psutil.Process(self.pid)
-        while self.running:
-            total = 0
-            try:
-                family = [root, *root.children(recursive=True)]
-            except psutil.Error:
-                family = []
-            for process in family:
-                try:
-                    total += process.memory_full_info().pss
-                except (psutil.Error, AttributeError):
-                    continue
-            self.peak = max(self.peak, total)
-            time.sleep(0.5)
-
-    def stop(self) -> int:
-        self.running = False
-        self.thread.join()
-        return self.peak
 
 
 # --- memory of a large scan -----------------------------------------------------------------------------------------
